@@ -1,0 +1,1 @@
+"""Room 1: the nouns that everything else speaks of."""

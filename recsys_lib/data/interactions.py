@@ -1,0 +1,192 @@
+"""The log of who chose what, as int32 codes; and a user's history as device tensors."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+import scipy.sparse as sp
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True, eq=False)
+class Interactions:
+    """Distinct (user, item) pairs in file order, frozen.
+
+    Attributes:
+        users, items: (n,) int32 indexes.
+        n_users, n_items: the catalogue's size; never taken from the largest index seen.
+        timestamps: (n,) int64 seconds, or None; then the order of the rows is the file's and means nothing more.
+    Raises:
+        ValueError: lengths differ, an index lies outside the catalogue, or a pair appears twice.
+    """
+
+    users: np.ndarray
+    items: np.ndarray
+    n_users: int
+    n_items: int
+    timestamps: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        for name, dtype in (("users", np.int32), ("items", np.int32), ("timestamps", np.int64)):
+            values = getattr(self, name)
+            if values is None:
+                continue
+            values = np.array(values, dtype=dtype)
+            values.setflags(write=False)
+            object.__setattr__(self, name, values)
+            if values.shape != self.users.shape or values.ndim != 1:
+                raise ValueError(f"{name} must have the shape of users {self.users.shape}; got {values.shape}")
+        for name, size in (("users", self.n_users), ("items", self.n_items)):
+            values = getattr(self, name)
+            if len(values) and not (0 <= values.min() and values.max() < size):
+                raise ValueError(f"{name} must lie in 0..{size - 1}; got {values.min()}..{values.max()}")
+        if len(self.pair_keys) > 1 and (np.diff(self.pair_keys) == 0).any():
+            raise ValueError(
+                f"(user, item) pairs must be distinct; {int((np.diff(self.pair_keys) == 0).sum()):,} appear again. "
+                "The readers merge and count duplicates; do the same here."
+            )
+
+    def __len__(self) -> int:
+        return len(self.users)
+
+    def __repr__(self) -> str:
+        return f"Interactions({len(self):,} of {self.n_users:,} users and {self.n_items:,} items)"
+
+    @cached_property
+    def pair_keys(self) -> np.ndarray:
+        """(n,) int64, sorted: user * n_items + item. Set questions about pairs are asked of these."""
+        keys = self.users.astype(np.int64) * self.n_items + self.items
+        keys.sort()
+        keys.setflags(write=False)
+        return keys
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of the content: the pairs in their order, the timestamps, the catalogue's size."""
+        digest = hashlib.sha256(f"{self.n_users},{self.n_items}".encode())
+        for values in (self.users, self.items, self.timestamps):
+            digest.update(b"none" if values is None else values.tobytes())
+        return digest.hexdigest()[:16]
+
+    @cached_property
+    def user_counts(self) -> np.ndarray:
+        """(n_users,) int64: interactions of each user."""
+        return np.bincount(self.users, minlength=self.n_users)
+
+    @cached_property
+    def item_counts(self) -> np.ndarray:
+        """(n_items,) int64: interactions of each item."""
+        return np.bincount(self.items, minlength=self.n_items)
+
+    def take(self, rows: np.ndarray) -> Interactions:
+        """Some of the rows: (n,) bool, or (m,) indexes; the catalogue stays."""
+        timestamps = None if self.timestamps is None else self.timestamps[rows]
+        return Interactions(self.users[rows], self.items[rows], self.n_users, self.n_items, timestamps)
+
+    def union(self, other: Interactions) -> Interactions:
+        """The rows of both, this one's first.
+
+        Raises:
+            ValueError: the catalogues differ, one has timestamps and the other none, or they share a pair.
+        """
+        if (self.n_users, self.n_items) != (other.n_users, other.n_items):
+            raise ValueError(
+                f"both parts must share one catalogue; got {self.n_users:,} x {self.n_items:,} "
+                f"and {other.n_users:,} x {other.n_items:,}"
+            )
+        if (self.timestamps is None) != (other.timestamps is None):
+            raise ValueError("both parts must have timestamps, or neither")
+        timestamps = None if self.timestamps is None else np.concatenate([self.timestamps, other.timestamps])
+        return Interactions(
+            np.concatenate([self.users, other.users]),
+            np.concatenate([self.items, other.items]),
+            self.n_users,
+            self.n_items,
+            timestamps,
+        )
+
+    def without(self, other: Interactions) -> Interactions:
+        """The rows whose pair is not in `other`."""
+        keys = self.users.astype(np.int64) * self.n_items + self.items
+        return self.take(~np.isin(keys, other.pair_keys))
+
+    def user_items(self) -> sp.csr_matrix:
+        """(n_users, n_items) float32 CSR of ones."""
+        ones = np.ones(len(self), dtype=np.float32)
+        matrix = sp.csr_matrix((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
+        matrix.sort_indices()
+        return matrix
+
+    def history(self, device: str | torch.device = "cpu") -> History:
+        """Every user's items, oldest first, as device tensors; row b belongs to user b.
+
+        Without timestamps the order is the file's; ties keep it too.
+        """
+        import torch  # late: the readers and the EDA work without torch
+
+        order = np.argsort(self.users, kind="stable") if self.timestamps is None else np.lexsort((self.timestamps, self.users))
+        indptr = np.zeros(self.n_users + 1, dtype=np.int64)
+        np.cumsum(self.user_counts, out=indptr[1:])
+        return History(
+            indptr=torch.from_numpy(indptr).to(device),
+            items=torch.from_numpy(self.items[order].astype(np.int64)).to(device),
+            timestamps=None if self.timestamps is None else torch.from_numpy(self.timestamps[order]).to(device),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Items of B users, oldest first: CSR rows for autoencoders, sequences for SASRec, profiles for kNN.
+
+    Attributes:
+        indptr: (B + 1,) int64; row b is items[indptr[b]:indptr[b + 1]].
+        items: (nnz,) int64 item indexes.
+        timestamps: (nnz,) int64 or None.
+    """
+
+    indptr: torch.Tensor
+    items: torch.Tensor
+    timestamps: torch.Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    @property
+    def lengths(self) -> torch.Tensor:
+        """(B,) int64: items in each row."""
+        return self.indptr[1:] - self.indptr[:-1]
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """(nnz,) int64: the row of each item."""
+        import torch
+
+        # output_size spares the device a question to the host
+        return torch.repeat_interleave(
+            torch.arange(len(self), device=self.items.device), self.lengths, output_size=len(self.items)
+        )
+
+    def take(self, rows: torch.Tensor) -> History:
+        """The histories of (b,) row indexes, in that order."""
+        import torch
+
+        lengths = self.lengths[rows]
+        indptr = torch.zeros(len(rows) + 1, dtype=torch.int64, device=self.items.device)
+        torch.cumsum(lengths, 0, out=indptr[1:])
+        total = int(indptr[-1])
+        starts = torch.repeat_interleave(self.indptr[rows] - indptr[:-1], lengths, output_size=total)
+        places = starts + torch.arange(total, device=self.items.device)
+        return History(indptr, self.items[places], None if self.timestamps is None else self.timestamps[places])
+
+    def matrix(self, n_items: int) -> torch.Tensor:
+        """(B, n_items) float32 sparse CSR of ones."""
+        import torch
+
+        ones = torch.ones(len(self.items), dtype=torch.float32, device=self.items.device)
+        return torch.sparse_csr_tensor(self.indptr, self.items, ones, size=(len(self), n_items), check_invariants=False)

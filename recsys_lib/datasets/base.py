@@ -1,0 +1,75 @@
+"""What every reader returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.data.catalogue import Catalogue
+from recsys_lib.data.interactions import Interactions
+
+
+@dataclass(frozen=True, eq=False)
+class Template:
+    """What a submission must look like, read from the host's sample file.
+
+    Attributes:
+        user_column, item_column: the header, in the file's order.
+        users: (n,) int32 distinct user indexes, in the order of the file.
+        k: items a user.
+    """
+
+    user_column: str
+    item_column: str
+    users: np.ndarray
+    k: int
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """What a reader returns.
+
+    Attributes:
+        interactions: the log.
+        catalogue: id maps and features.
+        tables: the raw frames by name, for EDA and for readable names.
+        template: the submission template, or None where the data set has no contest.
+        name: short, fit for a folder name, e.g. "job_postings" or "movielens_1m".
+        sources: file name -> fingerprint of its bytes.
+        notes: what was read, merged and repaired, a sentence each.
+        synthetic: generated, not collected; shown wherever the data set is shown.
+    """
+
+    interactions: Interactions
+    catalogue: Catalogue
+    tables: Mapping[str, pd.DataFrame]
+    template: Template | None
+    name: str
+    sources: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    synthetic: bool = False
+
+    @property
+    def title(self) -> str:
+        """The name for headings; a synthetic data set says so in capitals."""
+        return f"{self.name} (SYNTHETIC)" if self.synthetic else self.name
+
+    def describe(self) -> pd.DataFrame:
+        """What was read, merged and repaired: columns `what` and `value`, ready to be shown in a notebook."""
+        log, catalogue = self.interactions, self.catalogue
+        rows = [
+            ("data set", self.title),
+            ("interactions", f"{len(log):,}"),
+            ("users", f"{catalogue.n_users:,} ({int((log.user_counts == 0).sum()):,} without interactions)"),
+            ("items", f"{catalogue.n_items:,} ({int((log.item_counts == 0).sum()):,} without interactions)"),
+            ("density", f"{len(log) / max(catalogue.n_users * catalogue.n_items, 1):.4%}"),
+            ("timestamps", "yes" if log.timestamps is not None else "none: the order of the rows means nothing"),
+            ("user features", ", ".join(catalogue.user_features.names) or "none"),
+            ("item features", ", ".join(catalogue.item_features.names) or "none"),
+            ("submission", f"{len(self.template.users):,} users x {self.template.k} items" if self.template else "none"),
+        ]
+        rows += [("note", note) for note in self.notes]
+        return pd.DataFrame(rows, columns=["what", "value"])

@@ -1,0 +1,1 @@
+"""Room 5: one Trainer for every model."""
