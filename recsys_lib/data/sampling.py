@@ -1,0 +1,48 @@
+"""Exact uniform negative samples, a whole epoch at once, without rejection."""
+
+from __future__ import annotations
+
+import torch
+
+from recsys_lib.data.interactions import Interactions
+
+
+class NegativeSampler:
+    """Draws items that a user did not choose, each equally likely.
+
+    With the user's chosen items sorted, p_0 < p_1 < ..., the r-th item that is *not* chosen is r + #{i : p_i - i <= r}.
+    So one random number and one binary search a sample give an exact draw: nothing is drawn twice, and a user who
+    chose nearly everything costs no more than any other.
+
+    Args:
+        interactions: what was chosen.
+        device: where the samples are wanted.
+    Raises:
+        ValueError: a user has chosen every item, so that no negative exists.
+    """
+
+    def __init__(self, interactions: Interactions, device: torch.device | str = "cpu") -> None:
+        if interactions.user_counts.max(initial=0) >= interactions.n_items:
+            user = int(interactions.user_counts.argmax())
+            raise ValueError(f"user {user} has chosen all {interactions.n_items:,} items; there is no negative to draw")
+        counts = torch.from_numpy(interactions.user_counts).to(device)
+        keys = torch.from_numpy(interactions.pair_keys.copy()).to(device)
+        self.n_items = interactions.n_items
+        self._stop = torch.cumsum(counts, 0)
+        self._start = self._stop - counts
+        self._free = self.n_items - counts  # items left to draw from
+        user = torch.div(keys, self.n_items, rounding_mode="floor")
+        place = torch.arange(len(keys), device=device) - self._start[user]
+        # Sorted: p_i - i does not fall inside a user, and the users come one after the other.
+        self._keys = keys - place
+
+    def draw(self, users: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
+        """(B,) users -> (B, n) int64 items, each uniform over what the user did not choose, independently.
+
+        Cost: one searchsorted over all interactions. Users in rising order keep it in cache.
+        """
+        # float64 holds 53 bits: enough to reach every item of any catalogue with equal chance.
+        random = torch.rand((len(users), n), generator=generator, device=users.device, dtype=torch.float64)
+        rank = (random * self._free[users, None]).long()
+        before = torch.searchsorted(self._keys, users[:, None] * self.n_items + rank, right=True)
+        return rank + before - self._start[users, None]

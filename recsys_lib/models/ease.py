@@ -1,0 +1,50 @@
+"""EASE: one linear layer from the items of a history to all items, in closed form.
+
+    B = argmin ||X - X B||² + λ ||B||²  subject to diag(B) = 0
+    P = (XᵀX + λ I)⁻¹,  B = I - P / diag(P) by columns,  score(u) = x_u B
+
+X is the (n_users, n_items) matrix of ones of train; x_u the history at the time of asking, which may be longer than
+what was fitted on. Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from recsys_lib.data.interactions import History, Interactions
+from recsys_lib.models.base import Recommender, option
+
+
+@dataclass(frozen=True)
+class EASEConfig:
+    regularisation: float = option(300.0, "λ, added to the diagonal of XᵀX; scan it, the best differs by data set")
+
+    def __post_init__(self) -> None:
+        if self.regularisation <= 0:
+            raise ValueError(f"regularisation must be above 0, or XᵀX may have no inverse; got {self.regularisation}")
+
+
+class EASE(Recommender):
+    name = "ease"
+    Config = EASEConfig
+    needs_training = False
+
+    def prepare(self, train: Interactions, generator: torch.Generator) -> None:
+        super().prepare(train, generator)
+        user_items = train.user_items()
+        # In double: the inverse of a Gram matrix with a small λ loses half of single precision's digits.
+        gram = torch.from_numpy((user_items.T @ user_items).toarray()).to(self.device, torch.float64)
+        gram.diagonal().add_(self.config.regularisation)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # (n_items, n_items)
+        weights = inverse.div_(-inverse.diagonal().clone()).to(torch.float32)
+        weights.fill_diagonal_(0.0)
+        self.register_buffer("weights", weights, persistent=False)
+
+    def score(self, users: Tensor, history: History) -> Tensor:
+        return torch.sparse.mm(history.matrix(self.catalogue.n_items), self.weights)  # (B, n_items)
+
+    def can_score(self, users: Tensor, history: History) -> Tensor:
+        return history.lengths > 0
