@@ -85,9 +85,11 @@ def read_table(
     content = _content(path, where)
     encoding = _encoding_of(content, encodings, where)
     notes = [] if encoding == encodings[0] else [f"{path.name}: read as {encoding} ({encodings[0]} does not fit)"]
-    if encoding.startswith("utf-8") and content.startswith(codecs.BOM_UTF8):
-        notes.append(f"{path.name}: begins with a byte-order mark (Excel's UTF-8); left out")
-        content, encoding = content[len(codecs.BOM_UTF8) :], "utf-8"
+    if encoding == "utf-8-sig":
+        encoding = "utf-8"
+        if content.startswith(codecs.BOM_UTF8):
+            notes.append(f"{path.name}: begins with a byte-order mark (Excel's UTF-8); left out")
+            content = content[len(codecs.BOM_UTF8) :]
 
     n_header_rows = 0
     if header:
@@ -105,9 +107,10 @@ def read_table(
 
     frame = _parse(content, names, columns, separator, encoding, quoted, where, n_header_rows)
     frame = _without_empty_rows(frame, columns, path.name, where, notes)
+    frame = _without_empty_columns(frame, columns, path.name, notes)
     for column in columns:
         if column.name in frame.columns:
-            frame[column.name] = _as_kind(frame[column.name], column, path.name, notes)
+            frame[column.name] = _as_kind(frame[column.name], column, where, notes)
     return frame.reset_index(drop=True), notes
 
 
@@ -128,7 +131,7 @@ def _content(path: Path, where: str) -> bytes:
     if not content.strip(codecs.BOM_UTF8 + b"\r\n\t "):
         raise ValueError(f"{where} is empty ({len(content)} bytes). Copy or download it again.")
     if content.startswith(b"PK\x03\x04"):
-        raise ValueError(f"{where} is an Excel workbook or a zip archive, not text. Save it as 'CSV UTF-8', or unpack it.")
+        raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
     if content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
@@ -199,8 +202,6 @@ def _header_names(
         )
     for column in missing:
         notes.append(f"{file_name}: no column {_with_likely(column.name, unknown)}; read without it")
-    if unknown:
-        notes.append(f"{file_name}: columns that nobody asked for, kept: {', '.join(unknown)}")
     return names
 
 
@@ -235,7 +236,7 @@ def _parse(
     """All rows; numbers as float64, ids, texts and dates as strings. The index is the row as a spreadsheet counts."""
     if len(separator) > 1:
         # One pass over the bytes, then pandas' fast parser: its slow one takes ten times as long on a million rows.
-        content, separator = content.replace(separator.encode(encoding), b"\x1f"), "\x1f"
+        content, separator = content.replace(separator.encode(), b"\x1f"), "\x1f"
     numeric = [column.name for column in columns if column.kind in ("integer", "number") and column.name in names]
     strings = [column.name for column in columns if column.name in names and column.name not in numeric]
 
@@ -321,7 +322,23 @@ def _without_empty_rows(
     return frame
 
 
-def _as_kind(values: pd.Series, column: Column, file_name: str, notes: list[str]) -> pd.Series:
+def _without_empty_columns(
+    frame: pd.DataFrame, columns: Sequence[Column], file_name: str, notes: list[str]
+) -> pd.DataFrame:
+    wanted = {column.name for column in columns}
+    unknown = [name for name in frame.columns if name not in wanted]
+    # Excel writes a separator for every column that ever held something.
+    empty = [name for name in unknown if name.startswith("unnamed_") and frame[name].isna().all()]
+    kept = [name for name in unknown if name not in empty]
+    if empty:
+        notes.append(f"{file_name}: {len(empty)} empty columns without a name left out")
+    if kept:
+        notes.append(f"{file_name}: columns that nobody asked for, kept: {', '.join(kept)}")
+    return frame.drop(columns=empty)
+
+
+def _as_kind(values: pd.Series, column: Column, where: str, notes: list[str]) -> pd.Series:
+    file_name = where.rsplit("/", 1)[-1]
     if column.kind == "id":
         stripped = values.str.strip()
         n_changed = int((stripped != values)[values.notna()].sum())
@@ -337,10 +354,14 @@ def _as_kind(values: pd.Series, column: Column, file_name: str, notes: list[str]
                 f"{values[lost.idxmax()]!r} in row {lost.idxmax():,}; taken as missing"
             )
         return dates
-    if column.kind == "integer":
-        broken = values.notna() & (values != values.round())
+    if column.kind in ("integer", "number"):
+        whole = column.kind == "integer"
+        # beyond 2**53 a float64 skips whole numbers: two ids could become one
+        good = (values == values.round()) & (values.abs() <= 2**53) if whole else np.isfinite(values)
+        broken = values.notna() & ~good
         if broken.any():
             row = broken.idxmax()
-            raise ValueError(f"{file_name}: column {column.name!r} wants whole numbers; row {row:,} has {values[row]}")
-        return values if values.isna().any() else values.astype(np.int64)
+            wanted = "whole numbers up to 2**53" if whole else "finite numbers"
+            raise ValueError(f"{where}: column {column.name!r} wants {wanted}; row {row:,} has {values[row]}")
+        return values.astype(np.int64) if whole and values.notna().all() else values
     return values

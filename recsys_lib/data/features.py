@@ -103,10 +103,10 @@ class FeatureTable:
         return FeatureTable(self.n_rows, [self[name] for name in names])
 
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the names and contents."""
+        """16 hexadecimal digits of the names, labels and contents."""
         digest = hashlib.sha256(str(self.n_rows).encode())
         for feature in self:
-            digest.update(f"{type(feature).__name__} {feature.name}".encode())
+            digest.update(f"{type(feature).__name__} {feature.name} {getattr(feature, 'labels', ())}".encode())
             arrays = [feature.values] if isinstance(feature, Numeric) else [feature.codes]
             if isinstance(feature, MultiLabel):
                 arrays.append(feature.indptr)

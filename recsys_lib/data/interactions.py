@@ -130,14 +130,18 @@ class Interactions:
         """
         import torch  # late: the readers and the EDA work without torch
 
+        cached = self.__dict__.setdefault("_histories", {})  # sorting a million rows at every evaluation adds up
+        if str(device) in cached:
+            return cached[str(device)]
         order = np.argsort(self.users, kind="stable") if self.timestamps is None else np.lexsort((self.timestamps, self.users))
         indptr = np.zeros(self.n_users + 1, dtype=np.int64)
         np.cumsum(self.user_counts, out=indptr[1:])
-        return History(
+        cached[str(device)] = History(
             indptr=torch.from_numpy(indptr).to(device),
             items=torch.from_numpy(self.items[order].astype(np.int64)).to(device),
             timestamps=None if self.timestamps is None else torch.from_numpy(self.timestamps[order]).to(device),
         )
+        return cached[str(device)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,3 +194,17 @@ class History:
 
         ones = torch.ones(len(self.items), dtype=torch.float32, device=self.items.device)
         return torch.sparse_csr_tensor(self.indptr, self.items, ones, size=(len(self), n_items), check_invariants=False)
+
+    def times(self, weights: torch.Tensor) -> torch.Tensor:
+        """(B, n_items) of ones and zeros times (n_items, m) weights: (B, m).
+
+        Sparse where the rows are short; from about 2 % on a dense product is faster, on every device.
+        """
+        import torch
+
+        n_items = len(weights)
+        if len(self.items) < 0.02 * len(self) * n_items:
+            return torch.sparse.mm(self.matrix(n_items), weights)
+        dense = torch.zeros(len(self), n_items, dtype=weights.dtype, device=weights.device)
+        dense[self.rows, self.items] = 1
+        return dense @ weights

@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import types
 import typing
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
@@ -22,6 +23,10 @@ from torch import Tensor, nn
 from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
+
+
+# Said by torch once a process, wherever a sparse matrix is first made; it tells a user of a notebook nothing.
+warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
 
 
 class Batch(Protocol):

@@ -34,17 +34,31 @@ class EASE(Recommender):
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
-        user_items = train.user_items()
-        # In double: the inverse of a Gram matrix with a small λ loses half of single precision's digits.
-        gram = torch.from_numpy((user_items.T @ user_items).toarray()).to(self.device, torch.float64)
+        gram = self._gram(train)
+        # trace/λ bounds the condition number; where it is large, single precision would lose the small entries.
+        if float(gram.diagonal().sum()) / self.config.regularisation > 1e4:
+            gram = gram.double()
         gram.diagonal().add_(self.config.regularisation)
         inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # (n_items, n_items)
-        weights = inverse.div_(-inverse.diagonal().clone()).to(torch.float32)
+        weights = inverse.div_(-inverse.diagonal().clone()).float()
         weights.fill_diagonal_(0.0)
         self.register_buffer("weights", weights, persistent=False)
 
+    def _gram(self, train: Interactions) -> Tensor:
+        """XᵀX, (n_items, n_items) float32; the counts are exact below 2^24."""
+        user_items = train.user_items()
+        pairs = float((train.user_counts.astype(float) ** 2).sum())
+        # A sparse product pays about a thousand times more for each pair of a row's items than a dense one for each cell.
+        if 2000 * pairs < float(train.n_users) * train.n_items**2:
+            return torch.from_numpy((user_items.T @ user_items).toarray()).to(self.device)
+        gram = torch.zeros(train.n_items, train.n_items, device=self.device)
+        for start in range(0, train.n_users, 2048):
+            block = torch.from_numpy(user_items[start : start + 2048].toarray()).to(self.device)
+            gram.addmm_(block.T, block)
+        return gram
+
     def score(self, users: Tensor, history: History) -> Tensor:
-        return torch.sparse.mm(history.matrix(self.catalogue.n_items), self.weights)  # (B, n_items)
+        return history.times(self.weights)  # (B, n_items)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

@@ -1,0 +1,584 @@
+"""Where am I, where is the shared folder, where does output go; and two commands for a fresh machine.
+
+In a notebook, locally or on Colab:
+
+    from colab_bootstrap import bootstrap
+    ws = bootstrap()                  # root, data_dir, runs_dir, eda_dir, is_colab, read_only, member
+
+In a shell, outside Colab:
+
+    python colab_bootstrap.py run  [--data DIR] [--out DIR] [--models a,b,...]
+    python colab_bootstrap.py test [arguments for pytest]
+
+Standard library only: this file runs before any package is there. Python 3.11 to 3.13.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).absolute().parent  # not resolved: a shortcut's target has no name that stays
+MARKER = ".recsys-root.json"
+DRIVE_ROOT = Path("/content/drive")
+LOCAL_OUT_ON_COLAB = Path("/content/recsys_out")
+DEFAULT_MODELS = ("popularity", "user_knn", "ease", "neumf", "multi_dae")
+# Replacing one of these under Colab's feet asks for a restart or makes widgets vanish; they are there already.
+NEVER_INSTALLED_ON_COLAB = {"torch", "numpy", "pandas", "scipy", "matplotlib", "ipywidgets", "ipykernel", "pyarrow"}
+
+
+class BootstrapError(RuntimeError):
+    """Something a person has to do first; the message says what, in English and in Korean."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Where things are.
+
+    Attributes:
+        root: the folder that holds recsys_lib/ and notebooks/, on Colab the shared one.
+        data_dir: the CSVs; an empty folder means the synthetic sample.
+        runs_dir, eda_dir: where outputs go.
+        is_colab: this is Colab, in the browser or from VS Code.
+        read_only: the shared folder cannot be written; outputs stay in this member's own space.
+        member: who is working, for the names of runs.
+    """
+
+    root: Path
+    data_dir: Path
+    runs_dir: Path
+    eda_dir: Path
+    is_colab: bool
+    read_only: bool
+    member: str
+
+
+def bootstrap(
+    data_dir: str | os.PathLike = "",
+    out_dir: str | os.PathLike = "",
+    *,
+    member: str = "",
+    here: Path | None = None,
+    drive_root: Path | None = None,
+) -> Workspace:
+    """Find everything, put the library on sys.path, and say in one short block what was found.
+
+    Args:
+        data_dir: the folder of CSVs; empty: csv/ of the shared folder, made if absent. A relative one is looked for
+            in the current folder, then in the root.
+        out_dir: runs/ and eda_outputs/ go below it; empty: the root. A relative one is below the root.
+        member: empty: the environment variable RECSYS_MEMBER, else "me".
+        here, drive_root: this file's folder and the Drive's mount point; other ones are for tests.
+    Raises:
+        BootstrapError: no shared folder or several, a data_dir without files, an out_dir that cannot be written.
+    """
+    is_colab = on_colab()
+    root = find_root(is_colab, HERE if here is None else here, DRIVE_ROOT if drive_root is None else drive_root)
+    read_only = not _can_write(root)
+    if str(root) not in sys.path:
+        sys.path.insert(0, str(root))
+    installed = _install_absent_on_colab(root) if is_colab else []
+
+    local = _local_out(is_colab)
+    out = _out_dir(out_dir, root, local, read_only)
+    workspace = Workspace(
+        root=root,
+        data_dir=_data_dir(data_dir, root, local, read_only),
+        runs_dir=out / "runs",
+        eda_dir=out / "eda_outputs",
+        is_colab=is_colab,
+        read_only=read_only,
+        member=member or os.environ.get("RECSYS_MEMBER", "") or "me",
+    )
+    for folder in (workspace.runs_dir, workspace.eda_dir):
+        folder.mkdir(parents=True, exist_ok=True)
+    if not os.environ.get("RECSYS_BATCH"):  # the parent of a batch has said it already
+        print(_what_was_found(workspace, out, installed))
+    return workspace
+
+
+# -- where am I ----------------------------------------------------------------------------------------------------
+
+
+def on_colab() -> bool:
+    """True in a Colab runtime. A `google` package of another product is not Colab, nor is a folder /content."""
+    return "google.colab" in sys.modules or any(
+        os.environ.get(name) for name in ("COLAB_RELEASE_TAG", "COLAB_BACKEND_VERSION")
+    )
+
+
+def _in_virtual_environment() -> bool:
+    return sys.prefix != sys.base_prefix
+
+
+# -- the shared folder ---------------------------------------------------------------------------------------------
+
+
+def find_root(is_colab: bool, here: Path, drive_root: Path) -> Path:
+    """RECSYS_ROOT, else this file's own folder, else (on Colab) the one folder of the Drive that holds the marker.
+
+    Raises:
+        BootstrapError: RECSYS_ROOT is no folder; no marker, or several.
+    """
+    given = os.environ.get("RECSYS_ROOT", "")
+    if given:
+        if Path(given).is_dir():
+            return Path(given).absolute()
+        raise BootstrapError(
+            f"RECSYS_ROOT is {given!r}, which is not a folder here. Set it to the folder that holds recsys_lib/, or unset it.\n"
+            f"RECSYS_ROOT 가 가리키는 폴더가 없습니다. recsys_lib/ 이 있는 폴더로 바꾸거나 지워 주세요."
+        )
+    if (here / MARKER).is_file() or ((here / "recsys_lib").is_dir() and (here / "notebooks").is_dir()):
+        return here
+    if not is_colab:
+        raise BootstrapError(
+            f"{here} holds no recsys_lib/ and no {MARKER}. Keep colab_bootstrap.py beside recsys_lib/, or set RECSYS_ROOT.\n"
+            f"colab_bootstrap.py 를 recsys_lib/ 옆에 두거나 RECSYS_ROOT 를 설정해 주세요."
+        )
+    mount_drive(drive_root)
+    found = marked_folders(drive_root)
+    if len(found) == 1:
+        return found[0]
+    if found:
+        listed = "\n".join(f'  RECSYS_ROOT = "{folder}"   {_team_of(folder)}' for folder in found)
+        raise BootstrapError(
+            f"{len(found)} folders of this Drive hold {MARKER}. Choose one: set the environment variable and run again.\n"
+            f"공유 폴더가 {len(found)}개 보입니다. 하나를 골라 환경 변수로 지정한 뒤 다시 실행해 주세요.\n{listed}\n"
+            f'  import os; os.environ["RECSYS_ROOT"] = "{found[0]}"'
+        )
+    raise BootstrapError(
+        f"No folder of this Drive holds {MARKER} (looked in MyDrive and Shareddrives, two folders deep).\n"
+        "In drive.google.com open 'Shared with me', right-click the team's folder, 'Organise', 'Add shortcut', "
+        "'My Drive', 'Add'; then run this cell again.\n"
+        "공유 폴더를 찾지 못했습니다. drive.google.com 의 '공유 문서함'에서 팀 폴더를 오른쪽 클릭하고 "
+        "'정리' → '바로가기 추가' → '내 드라이브' → '추가'를 누른 뒤 이 셀을 다시 실행해 주세요."
+    )
+
+
+def marked_folders(drive_root: Path) -> list[Path]:
+    """The folders with the marker in MyDrive and in the Shared drives, at most two deep; each once, however reached.
+
+    Paths are as listed, through the shortcut: what a shortcut resolves to is an internal name that does not last.
+    """
+    found: list[Path] = []
+    level = [drive_root / "MyDrive", drive_root / "Shareddrives"]
+    for depth in range(3):
+        below: list[Path] = []
+        for folder in level:
+            if depth and (folder / MARKER).is_file():
+                if not any(_same_folder(folder, other) for other in found):
+                    found.append(folder)
+            elif depth < 2:
+                below += _folders_in(folder)
+        level = below
+    return found
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            # a shortcut whose target is gone is no directory
+            return sorted(folder / entry.name for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+    except OSError:
+        return []
+
+
+def _same_folder(one: Path, other: Path) -> bool:
+    try:
+        return os.path.samefile(one, other)
+    except OSError:
+        return False
+
+
+def _team_of(folder: Path) -> str:
+    try:
+        content = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return ""
+    return f"# team {content['team']}" if isinstance(content, dict) and "team" in content else ""
+
+
+def mount_drive(drive_root: Path) -> None:
+    """Mount the Drive once; return at once where it is mounted. Never called in the child of a batch.
+
+    Raises:
+        BootstrapError: the mount failed twice, or there is no front end to ask the member.
+    """
+    if (drive_root / "MyDrive").is_dir():
+        return
+    if os.environ.get("RECSYS_BATCH"):
+        raise BootstrapError(
+            "This notebook runs in a batch, which cannot mount the Drive, and RECSYS_ROOT was not handed to it.\n"
+            "배치로 실행 중인 노트북은 드라이브를 연결할 수 없습니다. RECSYS_ROOT 를 설정해 주세요."
+        )
+    try:
+        from google.colab import drive
+    except ImportError as error:
+        raise BootstrapError(
+            f"This looks like Colab, but google.colab.drive cannot be imported ({error}). Set RECSYS_ROOT instead.\n"
+            "Colab 처럼 보이지만 google.colab.drive 를 불러올 수 없습니다. RECSYS_ROOT 를 설정해 주세요."
+        ) from error
+    failures = _mount_failures()
+    try:
+        drive.mount(str(drive_root))
+        return
+    except failures as error:
+        print(f"mounting the Drive failed ({error}); once more by force / 드라이브 연결 실패, 강제로 다시 시도합니다")
+    try:
+        drive.mount(str(drive_root), force_remount=True)
+    except failures as error:
+        raise BootstrapError(
+            f"The Drive could not be mounted: {error}\n"
+            "Allow the pop-up and choose the account that owns this Colab session; in VS Code mount in the browser first. "
+            "Without a Drive: set RECSYS_ROOT to a local folder.\n"
+            "드라이브를 연결하지 못했습니다. 팝업을 허용하고 이 Colab 세션과 같은 계정을 선택해 주세요. "
+            "VS Code 에서는 브라우저에서 먼저 연결해 주세요. 드라이브 없이 쓰려면 RECSYS_ROOT 를 로컬 폴더로 지정해 주세요."
+        ) from error
+
+
+def _mount_failures() -> tuple[type[BaseException], ...]:
+    """What drive.mount raises; its own error classes live in modules that only Colab has."""
+    own = [
+        getattr(sys.modules.get(module), name, None)
+        for module, name in (("google.colab._message", "MessageError"), ("google.colab.errors", "Error"))
+    ]
+    return (ValueError, OSError, RuntimeError, *(kind for kind in own if isinstance(kind, type)))
+
+
+# -- data and outputs ----------------------------------------------------------------------------------------------
+
+
+def _data_dir(given: str | os.PathLike, root: Path, local: Path, read_only: bool) -> Path:
+    if not os.fspath(given):
+        folder = root / "csv"
+        if not folder.is_dir():
+            folder = local / "csv" if read_only else folder
+            folder.mkdir(parents=True, exist_ok=True)
+        return folder
+    asked = Path(given).expanduser()
+    tried = [asked] if asked.is_absolute() else [Path.cwd() / asked, root / asked]
+    for folder in tried:
+        if folder.is_dir() and _visible(folder):
+            return folder.absolute()
+    empty = any(folder.is_dir() for folder in tried)
+    raise BootstrapError(
+        f"the data folder {os.fspath(given)!r} {'is empty' if empty else 'does not exist'}; looked at "
+        f"{' and '.join(str(folder) for folder in tried)}. Put the CSVs there, or leave it out to use csv/ or the sample.\n"
+        f"데이터 폴더가 {'비어 있습니다' if empty else '없습니다'}. CSV 파일을 넣거나, 지정하지 않으면 csv/ 또는 합성 표본을 씁니다."
+    )
+
+
+def _out_dir(given: str | os.PathLike, root: Path, local: Path, read_only: bool) -> Path:
+    if not os.fspath(given):
+        out = local if read_only else root
+    else:
+        asked = Path(given).expanduser()
+        out = asked if asked.is_absolute() else root / asked
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        writable = _can_write(out)
+    except OSError:
+        writable = False
+    if not writable:
+        raise BootstrapError(
+            f"outputs cannot be written to {out}. Give a folder of your own as OUT_DIR (or --out).\n"
+            "결과를 쓸 수 없는 폴더입니다. OUT_DIR(또는 --out)에 본인의 폴더를 지정해 주세요."
+        )
+    return out
+
+
+def _local_out(is_colab: bool) -> Path:
+    return LOCAL_OUT_ON_COLAB if is_colab else Path.home() / "recsys_out"
+
+
+def _can_write(folder: Path) -> bool:
+    """Only writing tells: a content manager's rights look like a reader's, and root's like everybody's."""
+    probe = folder / f".probe.part-{uuid.uuid4().hex[:8]}"
+    try:
+        probe.write_text("", encoding="utf-8")
+        probe.unlink()
+    except OSError:
+        return False
+    return True
+
+
+def _visible(folder: Path) -> list[str]:
+    try:
+        return [name for name in os.listdir(folder) if not name.startswith(".")]
+    except OSError:
+        return []
+
+
+def _what_was_found(workspace: Workspace, out: Path, installed: list[str]) -> str:
+    where = "Colab" if workspace.is_colab else f"local, {platform.system()}"
+    data = "csv/" if workspace.data_dir == workspace.root / "csv" else str(workspace.data_dir)
+    lines = [
+        f"Recommender lab | 추천 실험실: {where}, Python {platform.python_version()}",
+        f"  root   {workspace.root}",
+        f"  data   {data}: {len(_visible(workspace.data_dir))} files"
+        if _visible(workspace.data_dir)
+        else f"  data   {data} is empty: the SYNTHETIC sample is used. Put the CSVs there to use your own."
+        f"\n         {data} 가 비어 있어 합성 표본을 씁니다. 실제 데이터는 그 폴더에 CSV 로 넣어 주세요.",
+        f"  output {'runs/, eda_outputs/' if out == workspace.root else out}",
+        f"  member {workspace.member}"
+        + ("" if workspace.member != "me" else "  (set RECSYS_MEMBER to your name | RECSYS_MEMBER 에 이름을 넣어 주세요)"),
+    ]
+    if workspace.read_only:
+        lines.append(
+            f"  The shared folder is read-only for you; everything works, outputs go to {out}.\n"
+            f"  공유 폴더는 보기 전용입니다. 모두 정상 동작하며 결과는 위 폴더에 저장됩니다."
+        )
+    if installed:
+        lines.append(f"  installed | 설치함: {', '.join(installed)}")
+    return "\n".join(lines)
+
+
+# -- packages ------------------------------------------------------------------------------------------------------
+
+
+def _requirements(root: Path) -> dict[str, str]:
+    """name -> the whole requirement, from requirements.txt."""
+    path = root / "requirements.txt"
+    if not path.is_file():
+        return {}
+    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    return {re.match(r"[A-Za-z0-9_.\-]+", line)[0]: line for line in lines if line and not line.startswith("-")}
+
+
+def _absent(requirements: dict[str, str]) -> list[str]:
+    """The requirements whose package is not installed in this interpreter."""
+    absent = []
+    for name, requirement in requirements.items():
+        try:
+            importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            absent.append(requirement)
+    return absent
+
+
+def _outdated(requirements: dict[str, str]) -> list[str]:
+    """The requirements whose package is installed in a version outside the range."""
+    outdated = []
+    for name, requirement in requirements.items():
+        try:
+            have = _numbers(importlib.metadata.version(name))
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        for operator, bound in re.findall(r"(>=|<|==)\s*([0-9.]+)", requirement):
+            want = _numbers(bound)
+            if not {">=": have >= want, "<": have < want, "==": have == want}[operator]:
+                outdated.append(requirement)
+                break
+    return outdated
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """(1, 2) of "1.2.0+cpu": the release, without the zeros at its end."""
+    numbers = [int(part) for part in re.match(r"[0-9]+(\.[0-9]+)*", version)[0].split(".")]
+    while len(numbers) > 1 and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def _install_absent_on_colab(root: Path) -> list[str]:
+    """Install only what Colab lacks, without dependencies, so that nothing it ships is replaced; return the names."""
+    wanted = {name: line for name, line in _requirements(root).items() if name.lower() not in NEVER_INSTALLED_ON_COLAB}
+    absent = _absent(wanted)
+    if not absent:
+        return []
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", *absent]
+    if subprocess.run(command, check=False).returncode:
+        print(f"could not install {', '.join(absent)}; going on without | 설치하지 못했습니다. 없이 계속합니다.")
+        return []
+    importlib.invalidate_caches()
+    return absent
+
+
+def ensure_environment(root: Path) -> str:
+    """The interpreter that has the packages: this one inside a virtual environment (or Colab), else that of .venv.
+
+    A second call is instant: the stamp in .venv holds the hash of requirements.txt. An interrupted installation is
+    begun anew.
+
+    Raises:
+        BootstrapError: the environment cannot be made, or pip failed.
+    """
+    if on_colab():
+        _install_absent_on_colab(root)
+        return sys.executable
+    requirements = root / "requirements.txt"
+    if _in_virtual_environment():
+        needed = _absent(_requirements(root)) + _outdated(_requirements(root))
+        if needed:
+            _say(f"installing into the active environment: {', '.join(needed)}")
+            _pip_install(sys.executable, needed)
+        return sys.executable
+
+    folder = root / ".venv"
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    stamp, begun = folder / "requirements.sha256", folder / "installing"
+    digest = hashlib.sha256(requirements.read_bytes()).hexdigest()
+    if python.is_file() and not begun.is_file() and stamp.is_file() and stamp.read_text(encoding="utf-8") == digest:
+        return str(python)
+    somebody_elses = python.is_file() and not begun.is_file() and not stamp.is_file()
+    if begun.is_file() or not python.is_file():
+        _say("making .venv" + (" anew: its installation was interrupted" if begun.is_file() else ""))
+        if subprocess.run([sys.executable, "-m", "venv", "--clear", str(folder)], check=False).returncode:
+            shutil.rmtree(folder, ignore_errors=True)
+            raise BootstrapError(
+                "python -m venv failed. On Debian and Ubuntu: sudo apt install python3-venv; or activate an environment "
+                "of your own and run the same command in it.\n"
+                "가상 환경을 만들지 못했습니다. python3-venv 를 설치하거나, 가상 환경을 활성화한 뒤 다시 실행해 주세요."
+            )
+    if not somebody_elses:  # what a person made by hand is added to, never cleared
+        begun.write_text("", encoding="utf-8")
+    _say("installing requirements.txt into .venv; the first time this takes some minutes")
+    _pip_install(str(python), ["-r", str(requirements)])
+    stamp.write_text(digest, encoding="utf-8")
+    begun.unlink(missing_ok=True)
+    return str(python)
+
+
+def _pip_install(python: str, what: list[str]) -> None:
+    quiet = [] if sys.stdout.isatty() else ["--quiet"]
+    command = [python, "-m", "pip", "install", "--disable-pip-version-check", *quiet, *what]
+    if subprocess.run(command, check=False).returncode:
+        raise BootstrapError(
+            "pip could not install the packages; its message stands above. Is there a network? Run the same command again.\n"
+            "패키지를 설치하지 못했습니다. 네트워크를 확인하고 같은 명령을 다시 실행해 주세요."
+        )
+
+
+# -- the two commands ----------------------------------------------------------------------------------------------
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line. Returns the exit code: 0 well, 1 something failed, 2 wrong arguments or environment."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options, rest = _parser().parse_known_args(arguments)
+    if rest and options.command != "test":
+        _parser().error(f"unknown arguments {rest}; see python colab_bootstrap.py {options.command} --help")
+    if sys.version_info < (3, 11):  # before anything that an older Python does not know
+        print(f"Python 3.11 or newer is needed; this is {platform.python_version()}. | Python 3.11 이상이 필요합니다.")
+        return 2
+    try:
+        python = ensure_environment(HERE)
+        if options.command == "test":
+            return subprocess.run([python, "-m", "pytest", *rest], cwd=HERE, check=False).returncode
+        if python != sys.executable:
+            return subprocess.run([python, str(HERE / "colab_bootstrap.py"), *arguments], check=False).returncode
+        return run(options)
+    except BootstrapError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped | 중단했습니다", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="colab_bootstrap.py", description="A recommender lab on a fresh machine.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    run_parser = commands.add_parser("run", help="EDA, a training per model, evaluation and a submission file")
+    run_parser.add_argument("--data", default="", help="folder of CSVs (default: csv/; empty: the synthetic sample)")
+    run_parser.add_argument("--out", default="", help="where runs/ and eda_outputs/ go (default: here)")
+    run_parser.add_argument("--models", default=",".join(DEFAULT_MODELS), help="names, with commas (default: %(default)s)")
+    run_parser.add_argument("--split", default="", help="how to split (default: what the notebooks say)")
+    run_parser.add_argument("--k", type=int, default=None, help="length of the lists (default: what the notebooks say)")
+    commands.add_parser("test", help="run the tests; further arguments go to pytest", add_help=False)
+    return parser
+
+
+def run(options: argparse.Namespace) -> int:
+    """EDA, one training per model, evaluation: each a notebook executed through papermill in a run folder of its own."""
+    began = time.monotonic()
+    # Paths of a command line are the shell's, those of a notebook the root's; so they are made absolute here.
+    data, out = (str(Path(given).expanduser().absolute()) if given else "" for given in (options.data, options.out))
+    workspace = bootstrap(data, out)
+    from recsys_lib.runs.batch import BatchError, check_parameters, parameters_of, run_batch
+
+    shared = {
+        "DATA_DIR": data,
+        "OUT_DIR": str(workspace.runs_dir.parent) if out or workspace.read_only else "",
+        "SPLIT": options.split,
+        "K": options.k,
+    }
+    shared = {name: value for name, value in shared.items() if value not in ("", None)}
+    notebooks = {name: workspace.root / "notebooks" / f"{name}.ipynb" for name in ("01_eda", "02_train", "03_evaluate")}
+
+    def with_shared(notebook: str, **own: object) -> dict:
+        known = parameters_of(notebooks[notebook])
+        return {name: value for name, value in shared.items() if name in known} | own
+
+    models = list(dict.fromkeys(name.strip() for name in options.models.split(",") if name.strip()))
+    trainings = [with_shared("02_train", MODEL=name) for name in models]
+    try:
+        if not models:
+            raise BatchError("--models names no model; e.g. --models popularity,ease")
+        # Everything is checked before anything runs: an hour of training must not end at a misspelt name.
+        check_parameters(notebooks["01_eda"], [with_shared("01_eda")])
+        check_parameters(notebooks["02_train"], trainings)
+        check_parameters(notebooks["03_evaluate"], [with_shared("03_evaluate", RUNS=[])])
+    except BatchError as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 2
+
+    common = {"runs_dir": workspace.runs_dir, "root": workspace.root, "member": workspace.member}
+    _say("1/3 EDA")
+    eda = run_batch(notebooks["01_eda"], [with_shared("01_eda")], kind="eda", **common)
+    _say(f"2/3 training: {', '.join(models)}")
+    trained = run_batch(notebooks["02_train"], trainings, kind="training", **common)
+    if not trained.finished:
+        print("\nno training finished, so there is nothing to evaluate | 끝난 학습이 없어 평가하지 않습니다", file=sys.stderr)
+        return 1
+    _say("3/3 evaluation of the whole catalogue, and the submission")
+    names = [one.name for one in trained.finished]
+    evaluated = run_batch(notebooks["03_evaluate"], [with_shared("03_evaluate", RUNS=names)], kind="evaluation", **common)
+    failed = eda.failed + trained.failed + evaluated.failed
+    _tell_results(workspace, eda.runs + trained.runs + evaluated.runs, evaluated.runs[0], failed)
+    _say(f"done in {time.monotonic() - began:.0f} s" + (f"; {len(failed)} notebook(s) FAILED" if failed else ""))
+    return 1 if failed else 0
+
+
+def _tell_results(workspace: Workspace, runs: list, evaluation: object, failed: list) -> None:
+    import pandas as pd
+
+    results = evaluation.metrics
+    if results.get("table"):
+        print("\n" + pd.DataFrame(results["table"]).to_string(index=False, float_format="{:.4f}".format))
+    figures = sorted([*workspace.eda_dir.rglob("*.png"), *(path for one in runs for path in one.path.glob("figures/*.png"))])
+    print()
+    if results.get("submission"):
+        print(f"submission  {_from_here(evaluation.path / results['submission'])}")
+    print(f"figures     {len(figures)} in {_from_here(workspace.eda_dir)} and in the run folders' figures/")
+    print("notebooks   as executed:")
+    for one in runs:
+        mark = "  FAILED" if one in failed else ""
+        print(f"            {_from_here(one.path / 'notebook.ipynb')}{mark}")
+
+
+def _from_here(path: Path) -> str:
+    try:
+        return str(path.relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def _say(text: str) -> None:
+    print(f"\n== {text}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,273 @@
+"""Every user, the whole catalogue, seen items out: one Evaluator for every model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+
+from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.splits import count_shared
+from recsys_lib.evaluation.intervals import bootstrap_intervals
+from recsys_lib.evaluation.metrics import METRICS, coverage_at_k, novelty_at_k
+from recsys_lib.evaluation.ranking import rank
+from recsys_lib.models.base import Recommender
+
+ACTIVITY_EDGES = (0, 1, 2, 3, 6, 11, 21, 51, 101)
+POPULARITY_EDGES = (0.0, 0.01, 0.05, 0.20, 1.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Report:
+    """What an evaluation found.
+
+    Attributes:
+        users: (U,) indexes of the users that hold something out; all others are skipped.
+        values: "recall@10" -> (U,) float32, one value a user.
+        whole: figures that belong to all lists together: "coverage@10", "novelty@10" (bits).
+        n_held_out: (U,) held-out items of each user.
+        ranked, scores: (U, K) int64 item indexes (-1 = none left) and float32, best first.
+        hits: (U, K) bool.
+        fallback: (U,) bool: ranked by popularity because the model could not score the user (cold).
+        n_skipped: users of the catalogue that hold nothing out.
+        kind: "evaluation", or "fit recall (not a validation)".
+        rows: what the figure rests on: rows the model was fitted on, asked with, masked, and held out.
+        seconds: of the whole evaluation.
+    """
+
+    users: np.ndarray
+    values: dict[str, np.ndarray]
+    whole: dict[str, float]
+    n_held_out: np.ndarray
+    ranked: np.ndarray
+    scores: np.ndarray
+    hits: np.ndarray
+    fallback: np.ndarray
+    n_skipped: int
+    kind: str
+    rows: dict[str, int]
+    seconds: float
+    held_out: Interactions
+    seen: Interactions
+
+    @property
+    def n_cold(self) -> int:
+        """Users who got the fallback."""
+        return int(self.fallback.sum())
+
+    def mean(self, metric: str) -> float:
+        """The mean over users of e.g. "recall@10"; coverage and novelty are what they are.
+
+        Raises: KeyError listing the metrics there are.
+        """
+        if metric in self.whole:
+            return self.whole[metric]
+        return float(self._column(metric).mean(dtype=np.float64))
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """The 95 % bootstrap interval over users of the mean."""
+        self._column(metric)
+        return self._intervals[metric]
+
+    @cached_property
+    def _intervals(self) -> dict[str, tuple[float, float]]:
+        ends = bootstrap_intervals(np.stack(list(self.values.values()), 1))
+        return {name: (float(low), float(high)) for name, (low, high) in zip(self.values, ends)}
+
+    def _column(self, metric: str) -> np.ndarray:
+        if metric not in self.values:
+            raise KeyError(f"no metric {metric!r} in this report; there are {', '.join([*self.values, *self.whole])}")
+        return self.values[metric]
+
+    def table(self) -> pd.DataFrame:
+        """Index `metric`; columns `mean`, `low`, `high` (95 % interval over users; NaN for coverage and novelty)."""
+        rows = [(name, self.mean(name), *self.interval(name)) for name in self.values]
+        rows += [(name, value, np.nan, np.nan) for name, value in self.whole.items()]
+        return pd.DataFrame(rows, columns=["metric", "mean", "low", "high"]).set_index("metric")
+
+    def by_activity(self, metric: str) -> pd.DataFrame:
+        """The mean of a metric for groups of users by how much was seen of them.
+
+        Columns: group, users, value, low, high.
+        """
+        return self._grouped(metric, self.seen.user_counts[self.users])
+
+    def _grouped(self, metric: str, activity: np.ndarray) -> pd.DataFrame:
+        values = self._column(metric)
+        group = np.searchsorted(ACTIVITY_EDGES, activity, side="right") - 1
+        rows = []
+        for place in np.unique(group):
+            low, *after = ACTIVITY_EDGES[place:]
+            name = f"{low}+" if not after else str(low) if after[0] == low + 1 else f"{low}–{after[0] - 1}"
+            chosen = values[group == place]
+            ends = bootstrap_intervals(chosen[:, None])[0]
+            rows.append((name, len(chosen), float(chosen.mean(dtype=np.float64)), *ends))
+        return pd.DataFrame(rows, columns=["group", "users", "value", "low", "high"])
+
+    def by_popularity(self, k: int) -> pd.DataFrame:
+        """Share of the held-out rows that stand in the first k places, by how popular their item is in `seen`.
+
+        Columns: group, rows (held-out rows of such items), value (share of them found).
+        """
+        counts = self.seen.item_counts
+        order = np.argsort(-counts, kind="stable")
+        share = np.empty(len(counts))
+        share[order] = (np.arange(len(counts)) + 0.5) / len(counts)
+        group = np.clip(np.searchsorted(POPULARITY_EDGES, share, side="right") - 1, 0, len(POPULARITY_EDGES) - 2)
+        group[counts == 0] = len(POPULARITY_EDGES) - 1
+        names = ["top 1 %", "1–5 %", "5–20 %", "other 80 %", "never seen"]
+        held = np.bincount(group[self.held_out.items], minlength=len(names))
+        found = np.bincount(group[self.ranked[:, :k][self.hits[:, :k]]], minlength=len(names))
+        rows = [(name, n, found[i] / n) for i, (name, n) in enumerate(zip(names, held)) if n]
+        return pd.DataFrame(rows, columns=["group", "rows", "value"])
+
+    def summary(self) -> dict[str, Any]:
+        """Everything but the per-user values, ready for metrics.json."""
+        return {
+            "kind": self.kind,
+            "metrics": {name: {"mean": row["mean"], "low": row["low"], "high": row["high"]} for name, row in self.table().iterrows()},
+            "users_scored": len(self.users),
+            "users_cold": self.n_cold,
+            "users_skipped": self.n_skipped,
+            "rows": self.rows,
+            "seconds": self.seconds,
+        }
+
+    def __repr__(self) -> str:
+        figures = ", ".join(f"{name} {self.mean(name):.4f}" for name in list(self.values)[:3])
+        return f"Report({self.kind}: {len(self.users):,} users, {figures}, ...)"
+
+
+class Evaluator:
+    """Ranks the whole catalogue for every user who holds something out, and measures.
+
+    Args:
+        held_out: the rows to be found.
+        seen: never recommended (−inf); normally everything known before `held_out`.
+        history: what the model may know when it is asked; None: the same as `seen`.
+        ks: cut-offs.
+        list_length: items kept a user in the report; at least max(ks).
+    Raises:
+        ValueError: held-out rows are among `seen` or `history`, the parts have different catalogues, or nothing is held out.
+    """
+
+    def __init__(
+        self,
+        held_out: Interactions,
+        *,
+        seen: Interactions,
+        history: Interactions | None = None,
+        ks: Sequence[int] = (5, 10, 20),
+        list_length: int = 0,
+    ) -> None:
+        self.held_out, self.seen = held_out, seen
+        self.history = seen if history is None else history
+        self.ks = tuple(sorted(set(ks)))
+        _check_parts(held_out, seen, self.history, self.ks)
+        for name, rows in (("seen", seen), ("history", self.history)):
+            shared = count_shared(held_out, rows)
+            if shared:
+                raise ValueError(
+                    f"{shared:,} of {len(held_out):,} held-out rows are among `{name}`: the model would be shown the very "
+                    "answers that it is asked for. Pass the parts of one split, e.g. Evaluator(split.validation, seen=split.train)."
+                )
+        self.list_length = min(max(self.ks[-1], list_length), held_out.n_items)
+
+    def evaluate(self, model: Recommender) -> Report:
+        """Raises: ValueError when the model was trained on held-out rows, was not trained, or gives NaN."""
+        if model.trained_on is None:
+            raise ValueError(f"this {model.name} was never trained; fit it first: Trainer(config, run).fit(model, split.train, validate)")
+        places = np.searchsorted(model.trained_on, self.held_out.pair_keys)
+        places[places == len(model.trained_on)] = 0
+        leaked = int((model.trained_on[places] == self.held_out.pair_keys).sum()) if len(model.trained_on) else 0
+        if leaked:
+            raise ValueError(
+                f"{leaked:,} of {len(self.held_out):,} held-out rows are among the rows that this {model.name} was trained on. "
+                "It has already been told these answers, so the score would look far better than the real test "
+                "(35 % here, 13.8 % on the leaderboard). Train on split.train alone."
+            )
+        return _measure(model, self.held_out, self.seen, self.history, self.ks, self.list_length, "evaluation")
+
+
+def fit_recall(
+    model: Recommender, train: Interactions, *, held_per_user: np.ndarray, ks: Sequence[int], seed: int = 0
+) -> Report:
+    """How well a model remembers what it was trained on. Not a validation: the answers were shown to it.
+
+    A probe of training rows is drawn, as many of each user as `held_per_user` says; the history still holds them, and
+    they alone are not masked. Beside the recall on validation this tells learning from learning by heart.
+
+    Args:
+        held_per_user: (n_users,) int: normally the held-out rows that validation has.
+    """
+    generator = np.random.default_rng(seed)
+    order = np.lexsort((generator.random(len(train)), train.users))
+    place = np.arange(len(train)) - (np.cumsum(train.user_counts) - train.user_counts)[train.users[order]]
+    probe = train.take(np.sort(order[place < held_per_user[train.users[order]]]))
+    ks = tuple(sorted(set(ks)))
+    seen = train.without(probe)
+    _check_parts(probe, seen, train, ks)
+    return _measure(model, probe, seen, train, ks, ks[-1], "fit recall (not a validation)")
+
+
+def _check_parts(held_out: Interactions, seen: Interactions, history: Interactions, ks: tuple[int, ...]) -> None:
+    shapes = {(part.n_users, part.n_items) for part in (held_out, seen, history)}
+    if len(shapes) > 1:
+        raise ValueError(f"held_out, seen and history must share one catalogue; got {sorted(shapes)} (users, items)")
+    if not len(held_out):
+        raise ValueError("nothing is held out; is the split's part empty? A validation row needs users with 3 or more rows")
+    if not ks or ks[0] < 1 or ks[-1] > held_out.n_items:
+        raise ValueError(f"ks must lie in 1..{held_out.n_items} (the catalogue's size); got {list(ks)}")
+
+
+def _measure(
+    model: Recommender,
+    held_out: Interactions,
+    seen: Interactions,
+    history: Interactions,
+    ks: tuple[int, ...],
+    list_length: int,
+    kind: str,
+) -> Report:
+    started = time.perf_counter()
+    users = np.flatnonzero(held_out.user_counts)
+    ranking = rank(model, torch.from_numpy(users), history=history, seen=seen, k=list_length)
+    items, device = ranking.items, ranking.items.device
+    keys = torch.from_numpy(held_out.pair_keys.copy()).to(device)
+    asked = torch.from_numpy(users).to(device)[:, None] * held_out.n_items + items
+    places = torch.searchsorted(keys, asked).clamp(max=len(keys) - 1)
+    hits = (keys[places] == asked) & (items >= 0)  # (U, K)
+    n_held_out = torch.from_numpy(held_out.user_counts[users]).to(device)
+    item_counts = torch.from_numpy(seen.item_counts).to(device)
+    values = {
+        f"{name}@{k}": metric(hits, n_held_out, k).cpu().numpy() for k in ks for name, metric in METRICS.items()
+    }
+    whole = {f"coverage@{k}": coverage_at_k(items, held_out.n_items, k) for k in ks}
+    whole |= {f"novelty@{k}": novelty_at_k(items, item_counts, k) for k in ks}
+    return Report(
+        users=users,
+        values=values,
+        whole=whole,
+        n_held_out=held_out.user_counts[users],
+        ranked=items.cpu().numpy(),
+        scores=ranking.scores.cpu().numpy(),
+        hits=hits.cpu().numpy(),
+        fallback=ranking.fallback.cpu().numpy(),
+        n_skipped=held_out.n_users - len(users),
+        kind=kind,
+        rows={
+            "fit": 0 if model.trained_on is None else len(model.trained_on),
+            "query": len(history),
+            "mask": len(seen),
+            "held_out": len(held_out),
+        },
+        seconds=time.perf_counter() - started,
+        held_out=held_out,
+        seen=seen,
+    )

@@ -1,0 +1,157 @@
+"""Score, mask, take the best k: the one path that evaluation and submission share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from recsys_lib.data.interactions import History, Interactions
+from recsys_lib.models.base import Recommender
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The best k items of U users.
+
+    Attributes:
+        items: (U, k) int64, best first; equal scores rank by item index; -1 where fewer than k items were left.
+        scores: (U, k) float32, -inf where items is -1.
+        fallback: (U,) bool: ranked by popularity because the model could not score the user.
+    """
+
+    items: Tensor
+    scores: Tensor
+    fallback: Tensor
+
+
+@torch.inference_mode()
+def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Interactions, k: int) -> Ranking:
+    """The whole catalogue for each of `users`, what they have seen left out.
+
+    Works in blocks of users that fit the cache (or the GPU's memory: a block is halved when memory runs out).
+
+    Args:
+        users: (U,) int64 user indexes. history: what the model may know of them. seen: never recommended; also
+            gives the popularity of the fallback.
+        k: places; at most n_items.
+    Raises:
+        ValueError: k is too large, or the model gives NaN.
+    """
+    n_items, device = seen.n_items, model.device
+    if not 1 <= k <= n_items:
+        raise ValueError(f"k must lie in 1..{n_items} (the catalogue's size); got {k}")
+    was_training = model.training
+    model.eval()
+    users = users.to(device)
+    known = history.history(device).take(users)
+    masked = known if seen is history else seen.history(device).take(users)
+    fallback = ~model.can_score(users, known)
+    popularity = torch.from_numpy(seen.item_counts.astype(np.float32)).to(device) if bool(fallback.any()) else None
+    known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
+
+    items = torch.empty((len(users), k), dtype=torch.int64, device=device)
+    scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
+    block = max(1, (2**26 if device.type == "cuda" else 2**20) // n_items)
+    start = 0
+    while start < len(users):
+        stop = min(start + block, len(users))
+        try:
+            block_scores = model.score(users[start:stop], _slice(known, known_ends, start, stop))
+            if popularity is not None:
+                block_scores = torch.where(fallback[start:stop, None], popularity, block_scores)
+            hide = _slice(masked, masked_ends, start, stop)
+            block_scores[hide.rows, hide.items] = -torch.inf
+            scores[start:stop], items[start:stop] = top_k(block_scores, k)
+        except torch.OutOfMemoryError:
+            if block == 1:
+                raise
+            block_scores = hide = None
+            block = max(1, block // 2)
+        else:
+            start = stop
+            continue
+        # Outside the except block: inside, the traceback still holds the tensors.
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    model.train(was_training)
+    if bool(scores.isnan().any()):  # NaN sorts first, so the best k show whether there is one
+        raise ValueError(
+            f"{model.name} gives NaN scores; the training has diverged or a feature holds NaN. "
+            "Look at the loss curve, try a smaller learning rate."
+        )
+    items[scores == -torch.inf] = -1
+    return Ranking(items, scores, fallback)
+
+
+def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, best first; of equal ones the lower index first, on every device.
+
+    torch.topk alone breaks ties as it happens to. Where the k-th and the next value are equal, the row's choice among
+    the equal ones is redone by index.
+
+    Args:
+        scores: (B, n).
+    Returns:
+        values (B, k), indexes (B, k) int64.
+    """
+    n = scores.shape[1]
+    values, indexes = scores.topk(min(k + 1, n), dim=1)
+    if k < n:
+        tied = torch.nonzero(values[:, k] == values[:, k - 1]).flatten()
+        values, indexes = values[:, :k], indexes[:, :k]
+        if len(tied):
+            row_scores = scores[tied]
+            bar = values[tied, -1:]
+            above = row_scores > bar
+            equal = row_scores == bar
+            room = k - above.sum(1, keepdim=True)
+            chosen = above | (equal & (equal.cumsum(1) <= room))
+            indexes[tied] = torch.nonzero(chosen)[:, 1].view(len(tied), k)
+            values[tied] = row_scores.gather(1, indexes[tied])
+    # Two stable sorts of k columns: by index, then by value.
+    indexes, order = indexes.sort(1)
+    values, best = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return values, indexes.gather(1, best)
+
+
+def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarray, k: int) -> pd.DataFrame:
+    """The best k items of each user that the user does not have yet.
+
+    Args:
+        interactions: everything known: it is the history asked with, and none of it is recommended again.
+        users: (U,) user indexes; their order is the frame's.
+    Returns:
+        Recommendations: U * k rows of `user_id`, `item_id` (external), `rank` (1..k), `score`.
+        attrs["n_fallback"]: users who got popular items because the model could not score them.
+    Raises:
+        ValueError: a user has seen so much that fewer than k items are left.
+    """
+    users = np.asarray(users, dtype=np.int64)
+    ranking = rank(model, torch.from_numpy(users), history=interactions, seen=interactions, k=k)
+    items = ranking.items.cpu().numpy()
+    if (items < 0).any():
+        user = users[(items < 0).any(1)][0]
+        raise ValueError(
+            f"user {model.catalogue.users.ids[user]!r} has seen all but {(items[users == user] >= 0).sum()} of "
+            f"{interactions.n_items:,} items; {k} unseen ones were asked for. Ask for fewer."
+        )
+    frame = pd.DataFrame(
+        {
+            "user_id": model.catalogue.users.ids_of(np.repeat(users, k)),
+            "item_id": model.catalogue.items.ids_of(items.ravel()),
+            "rank": np.tile(np.arange(1, k + 1), len(users)),
+            "score": ranking.scores.cpu().numpy().ravel(),
+        }
+    )
+    frame.attrs["n_fallback"] = int(ranking.fallback.sum())
+    return frame
+
+
+def _slice(history: History, ends: list[int], start: int, stop: int) -> History:
+    first, last = ends[start], ends[stop]
+    timestamps = None if history.timestamps is None else history.timestamps[first:last]
+    return History(history.indptr[start : stop + 1] - first, history.items[first:last], timestamps)
