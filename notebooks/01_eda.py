@@ -38,7 +38,8 @@ if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not P
     from google.colab import drive
 
     drive.mount("/content/drive")
-# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT. | 팀 폴더의 바로가기를 내 드라이브에 추가해 주세요.
+# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
+# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
 on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
 nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
 sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
@@ -71,7 +72,8 @@ dataset.describe()
 # %% [markdown]
 # ## 1 How long are histories, how popular are items? · 이력의 길이와 아이템의 인기
 #
-# The flatter the curve, the less a popularity list can do; whatever a model reaches later is to be read against these two bars.
+# The flatter the curve, the less a popularity list can do; whatever a model reaches later is to be read against
+# these two bars.
 #
 # 곡선이 완만할수록 인기 순 추천으로는 맞히기 어렵습니다. 이후 모든 모델의 점수는 오른쪽 두 막대와 비교해 읽습니다.
 
@@ -112,7 +114,9 @@ show("4_cold_start", partial(figures.cold_start, dataset))
 # %% [markdown]
 # ## 5 Is the split lopsided? · 분할이 한쪽으로 치우쳤나
 #
-# If the curves lie on one another, a score on the held-out part speaks for the whole. · 곡선이 겹치면 평가 점수를 전체에 대한 점수로 믿을 수 있습니다.
+# If the curves lie on one another, a score on the held-out part speaks for the whole.
+#
+# 곡선이 겹치면 평가 점수를 전체에 대한 점수로 믿을 수 있습니다.
 
 # %%
 show(

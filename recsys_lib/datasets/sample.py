@@ -974,16 +974,18 @@ def _recruitment_table(
             for i in range(world.n_sub_trades)
         ]
     )
-    width = 10
+    width = 10  # more than are shown, so that repeats can be passed over
     trade_of_code = np.where(rng.random((n, width)) < 0.5, second[:, None], sub_trade[:, None])
     own = pools[trade_of_code, rng.integers(pools.shape[1], size=(n, width))]
     common = np.where(
         rng.random((n, width)) < 0.7, rng.choice(COMMON_TASK_CODES, (n, width)), rng.choice(TASK_CODES, (n, width))
     )
     codes = np.where(rng.random((n, width)) < config.task_code_noise, common, own)
+    codes = np.concatenate([codes, pools[sub_trade][:, :4]], axis=1)  # four distinct ones, should all ten be the same
     n_codes = 3 + rng.integers(0, 2, n)
-    keywords = [";".join(sorted(dict.fromkeys(row), key=row.index)[:k]) for row, k in zip(codes.tolist(), n_codes.tolist())]
-    keywords = [";".join(sorted(text.split(";"))) for text in keywords]
+    keywords = [
+        ";".join(sorted(list(dict.fromkeys(row))[:k])) for row, k in zip(codes.tolist(), n_codes.tolist(), strict=True)
+    ]
 
     level_tokens = [";".join(tokens) for tokens in LEVEL_TOKENS]
     shown_level = np.where(rng.random(n) < 0.2, rng.integers(world.n_levels, size=n), level)

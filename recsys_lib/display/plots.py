@@ -97,18 +97,32 @@ class Plot(Figure):
         alt_text: what the picture shows, for those who cannot see it.
     """
 
-    def __init__(self, sentence: str, *, height: float = 4.2, footer: str = "", synthetic: bool = False, alt_text: str = "") -> None:
+    def __init__(
+        self, sentence: str, *, height: float = 4.2, footer: str = "", synthetic: bool = False, alt_text: str = ""
+    ) -> None:
         with theme():
             super().__init__(figsize=(INCHES_WIDE, height), layout="constrained")
             FigureCanvasAgg(self)
             self.get_layout_engine().set(w_pad=0.12, h_pad=0.09, wspace=0.04, hspace=0.04)
-            self.suptitle(wrap(sentence, 92, even=True), x=0.012, ha="left", fontsize=11.5, fontweight="bold", linespacing=1.3)
+            self.suptitle(
+                wrap(sentence, 92, even=True), x=0.012, ha="left", fontsize=11.5, fontweight="bold", linespacing=1.3
+            )
             # supxlabel has a place of its own in the layout, so the footer never covers an axis label
             small = wrap(footer, 132 if synthetic else 150)
             self.supxlabel(small or " ", x=0.012, ha="left", fontsize=7.5, color=GREY, linespacing=1.3)
             if synthetic:
                 box = {"boxstyle": "round,pad=0.35", "facecolor": ORANGE, "edgecolor": "none"}
-                self.text(0.985, 0.02, SYNTHETIC, ha="right", va="bottom", fontsize=7.5, color="white", fontweight="bold", bbox=box)
+                self.text(
+                    0.985,
+                    0.02,
+                    SYNTHETIC,
+                    ha="right",
+                    va="bottom",
+                    fontsize=7.5,
+                    color="white",
+                    fontweight="bold",
+                    bbox=box,
+                )
         self.sentence = sentence
         self.footer = footer
         self.synthetic = synthetic
@@ -119,7 +133,7 @@ class Plot(Figure):
             super().draw(renderer)
 
     def png(self, *, max_bytes: int = MAX_BYTES) -> bytes:
-        """The picture at double density; with fewer colours, then at less density, only if it is larger than `max_bytes`."""
+        """At double density; with fewer colours, then at less density, only if it is larger than `max_bytes`."""
         for scale, colours in ((2.0, 256), (2.0, 64), (1.75, 64), (1.5, 64), (1.25, 64), (1.0, 32)):
             png = _few_colours(self, DENSITY * scale, colours)
             if len(png) <= max_bytes:
@@ -166,7 +180,10 @@ def training_curves(
     """
     history = _checked_history(history)
     figure = Plot(
-        title or _training_sentence(history, metric), height=6.0, footer=_with_seconds(footer, history), synthetic=synthetic
+        title or _training_sentence(history, metric),
+        height=6.0,
+        footer=_with_seconds(footer, history),
+        synthetic=synthetic,
     )
     with theme():
         loss_axes, metric_axes, rate_axes = figure.subplots(3, 1, sharex=True, height_ratios=[3, 3, 1.5])
@@ -181,10 +198,14 @@ def training_curves(
             few = {"marker": "o", "markersize": 3.5} if len(measured) <= 60 else {}
             if "train_probe" in measured and measured["train_probe"].notna().any():
                 probe = measured.dropna(subset=["train_probe"])
-                metric_axes.plot(probe["epoch"], probe["train_probe"], color=PALE, label="probe of training rows", **few)
+                metric_axes.plot(
+                    probe["epoch"], probe["train_probe"], color=PALE, label="probe of training rows", **few
+                )
             metric_axes.plot(measured["epoch"], measured[metric], color=GREEN, label="validation", **few)
             best = measured.loc[measured[metric].idxmax()]
-            metric_axes.plot(best["epoch"], best[metric], "o", markersize=9, markerfacecolor="none", markeredgewidth=2, color=ORANGE)
+            metric_axes.plot(
+                best["epoch"], best[metric], "o", markersize=9, markerfacecolor="none", markeredgewidth=2, color=ORANGE
+            )
             # on the side of the point where there is room
             left = best["epoch"] > epochs.iloc[0] + 0.75 * (epochs.iloc[-1] - epochs.iloc[0])
             metric_axes.annotate(
@@ -233,7 +254,9 @@ def _measured(history: pd.DataFrame, metric: str) -> pd.DataFrame:
 def _training_sentence(history: pd.DataFrame, metric: str) -> str:
     measured, last = _measured(history, metric), history.iloc[-1]
     if not len(measured):
-        return f"The training loss ends at {last['loss']:.4g} after epoch {int(last['epoch'])}; {metric} was not evaluated"
+        return (
+            f"The training loss ends at {last['loss']:.4g} after epoch {int(last['epoch'])}; {metric} was not evaluated"
+        )
     best = measured.loc[measured[metric].idxmax()]
     return (
         f"{metric} is best at epoch {int(best['epoch'])} of {int(last['epoch'])}: {best[metric]:.4f}, "
@@ -282,7 +305,14 @@ def loss_against_recall(
         if len(measured):
             axes.plot(measured["loss"], measured[metric], color=PALE, linewidth=1.2, zorder=1)
             dots = axes.scatter(
-                measured["loss"], measured[metric], c=measured["epoch"], cmap="cividis_r", s=38, zorder=2, edgecolor="white", linewidth=0.6
+                measured["loss"],
+                measured[metric],
+                c=measured["epoch"],
+                cmap="cividis_r",
+                s=38,
+                zorder=2,
+                edgecolor="white",
+                linewidth=0.6,
             )
             bar = figure.colorbar(dots, ax=axes, label="epoch", pad=0.02, aspect=28)
             bar.outline.set_visible(False)
@@ -292,7 +322,9 @@ def loss_against_recall(
             axes.scatter(best["loss"], best[metric], s=150, facecolor="none", edgecolor=ORANGE, linewidth=2, zorder=3)
             axes.margins(0.08, 0.16)
             low, high = axes.get_xlim()
-            right = (high - best["loss"]) > 0.6 * (high - low)  # the axis is turned round: a small loss stands at the right
+            right = (high - best["loss"]) > 0.6 * (
+                high - low
+            )  # the axis is turned round: a small loss stands at the right
             axes.annotate(
                 f"best {best[metric]:.4f}\nepoch {int(best['epoch'])}, loss {best['loss']:.4g}",
                 (best["loss"], best[metric]),
@@ -312,7 +344,10 @@ def _loss_sentence(measured: pd.DataFrame, metric: str) -> str:
         return f"{metric} was not evaluated, so nothing can be said about the loss to aim at"
     best, last = measured.loc[measured[metric].idxmax()], measured.iloc[-1]
     if len(measured) < 4 or measured["loss"].nunique() < 2 or measured[metric].nunique() < 2:
-        return f"Best {metric} {best[metric]:.4f} at a loss of {best['loss']:.4g}; {len(measured)} evaluations are too few for more"
+        return (
+            f"Best {metric} {best[metric]:.4f} at a loss of {best['loss']:.4g}; "
+            f"{len(measured)} evaluations are too few to say more"
+        )
     spearman = float(measured["loss"].rank().corr(measured[metric].rank()))
     aim = f"best {best[metric]:.4f} at a loss of {best['loss']:.4g}"
     lost = (best[metric] - last[metric]) / max(best[metric], 1e-12)
@@ -355,7 +390,13 @@ def model_comparison(
         axes.scatter(table["mean"], rows, color=colours, s=46, zorder=3)
         for row, (mean, high) in enumerate(zip(table["mean"], table["high"])):
             axes.annotate(
-                f"{mean:.4f}", (max(high, mean), row), xytext=(7, 0), textcoords="offset points", va="center", color=colours[row], fontsize=8.5
+                f"{mean:.4f}",
+                (max(high, mean), row),
+                xytext=(7, 0),
+                textcoords="offset points",
+                va="center",
+                color=colours[row],
+                fontsize=8.5,
             )
         axes.set_yticks(rows, table["model"].astype(str), color=INK)
         axes.set(xlabel=metric, ylim=(-0.6, len(table) - 0.4))
@@ -374,11 +415,20 @@ def _comparison_sentence(table: pd.DataFrame, metric: str) -> str:
     second = table.iloc[-2]
     if best["low"] > second["high"]:
         return f"{best['model']} leads clearly: {value}, next {second['model']} {second['mean']:.4f}"
-    return f"{best['model']} leads with {value}, but its interval overlaps that of {second['model']} ({second['mean']:.4f})"
+    return (
+        f"{best['model']} leads with {value}, "
+        f"but its interval overlaps that of {second['model']} ({second['mean']:.4f})"
+    )
 
 
 def recall_by_group(
-    table: pd.DataFrame, metric: str, *, group_name: str = "group", title: str | None = None, footer: str = "", synthetic: bool = False
+    table: pd.DataFrame,
+    metric: str,
+    *,
+    group_name: str = "group",
+    title: str | None = None,
+    footer: str = "",
+    synthetic: bool = False,
 ) -> Plot:
     """Bars by group of users or items, one colour a model; the number of users stands under each group.
 
@@ -390,7 +440,9 @@ def recall_by_group(
     models, groups = list(dict.fromkeys(table["model"])), list(dict.fromkeys(table["group"]))
     if len(models) > len(PALETTE):
         raise ValueError(f"at most {len(PALETTE)} models fit side by side; got {len(models)}: choose some")
-    values = table.pivot_table(index="group", columns="model", values="value", sort=False).reindex(index=groups, columns=models)
+    values = table.pivot_table(index="group", columns="model", values="value", sort=False).reindex(
+        index=groups, columns=models
+    )
     users = table.groupby("group", sort=False)["users"].max().reindex(groups)
     figure = Plot(
         title or _group_sentence(values, metric, group_name),
@@ -407,7 +459,15 @@ def recall_by_group(
             if len(models) * len(groups) <= 24:
                 for left, value in zip(x, values[model]):
                     if np.isfinite(value):
-                        axes.annotate(f"{value:.3f}", (left, value), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=7, color=GREY)
+                        axes.annotate(
+                            f"{value:.3f}",
+                            (left, value),
+                            xytext=(0, 2),
+                            textcoords="offset points",
+                            ha="center",
+                            fontsize=7,
+                            color=GREY,
+                        )
         axes.set_xticks(np.arange(len(groups)), [f"{group}\nn = {int(n):,}" for group, n in users.items()])
         axes.set(xlabel=group_name, ylabel=metric)
         axes.margins(y=0.1)
@@ -460,7 +520,16 @@ def heat_map(
         for column in range(n_columns):
             quiet = muted[row, column] or np.ma.is_masked(shown[row, column])
             colour = "#9A9A9A" if quiet else _readable_on(mesh.to_rgba(shown[row, column]))
-            axes.text(column + 0.5, row + 0.5, texts[row][column], ha="center", va="center", fontsize=size, color=colour, linespacing=1.15)
+            axes.text(
+                column + 0.5,
+                row + 0.5,
+                texts[row][column],
+                ha="center",
+                va="center",
+                fontsize=size,
+                color=colour,
+                linespacing=1.15,
+            )
     columns = [shorten(str(label), 22) for label in values.columns]
     turned = max(map(visible_width, columns), default=0) * n_columns > 92
     axes.set_xticks(np.arange(n_columns) + 0.5, columns)
@@ -481,7 +550,9 @@ def _readable_on(rgba: Sequence[float]) -> str:
     return "white" if 0.299 * red + 0.587 * green + 0.114 * blue < 0.55 else INK
 
 
-def bars_with_shares(axes: Axes, labels: Sequence[str], counts: Sequence[int], *, colours: Sequence[str] | str = BLUE) -> None:
+def bars_with_shares(
+    axes: Axes, labels: Sequence[str], counts: Sequence[int], *, colours: Sequence[str] | str = BLUE
+) -> None:
     """Horizontal bars of shares (in per cent), each with its share and count; the first on top."""
     counts = np.asarray(counts, dtype=float)
     shares = 100 * counts / max(counts.sum(), 1)
@@ -489,7 +560,13 @@ def bars_with_shares(axes: Axes, labels: Sequence[str], counts: Sequence[int], *
     axes.barh(rows, shares, color=colours, height=0.72)
     for row, (share, count) in enumerate(zip(shares, counts)):
         axes.annotate(
-            f"{share:.1f} % ({int(count):,})" if count else "none", (share, row), xytext=(5, 0), textcoords="offset points", va="center", fontsize=8.5, color=INK
+            f"{share:.1f} % ({int(count):,})" if count else "none",
+            (share, row),
+            xytext=(5, 0),
+            textcoords="offset points",
+            va="center",
+            fontsize=8.5,
+            color=INK,
         )
     axes.set_yticks(rows, labels)
     axes.invert_yaxis()

@@ -31,7 +31,9 @@ def _has_notebook() -> bool:
     return getattr(get_ipython(), "kernel", None) is not None
 
 
-def progress(total: int | Iterable, description: str = "", *, seconds_between_lines: float = SECONDS_BETWEEN_LINES) -> Progress:
+def progress(
+    total: int | Iterable, description: str = "", *, seconds_between_lines: float = SECONDS_BETWEEN_LINES
+) -> Progress:
     """A Progress over `total` steps, or over the elements of an iterable.
 
     with progress(EPOCHS, "training") as bar:

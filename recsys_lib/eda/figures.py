@@ -28,14 +28,20 @@ LOPSIDED = 0.05  # of the users; smaller gaps are real in large data, and harmle
 
 
 def histories_and_popularity(dataset: Dataset, *, k: int = 5) -> Plot:
-    """How long are histories, how popular are items, and what would a list reach that has learnt nothing?"""
+    """How long are histories, how popular are items, and what would a list reach that has learnt nothing?
+
+    Raises:
+        NothingToDraw: there are no interactions.
+    """
     from recsys_lib.display import plots
 
     log = dataset.interactions
+    if not len(log):
+        raise NothingToDraw(f"{dataset.name} has no interactions")
     tail = statistics.popularity_tail(log)
     lists = statistics.recall_without_learning(log, k).set_index("list")["recall"]
     gini = statistics.gini(log.item_counts)
-    lengths = log.user_counts
+    lengths = log.user_counts[log.user_counts > 0]
     median = np.median(lengths)
     figure = plots.Plot(
         f"The most popular 20 % of items hold {100 * tail['share_of_interactions'].iloc[-1]:.0f} % of the interactions "
@@ -50,12 +56,18 @@ def histories_and_popularity(dataset: Dataset, *, k: int = 5) -> Plot:
     )
     with plots.theme():
         left, middle, right = figure.subplots(1, 3, width_ratios=[3, 3, 1.7])
-        _histogram(left, lengths[lengths > 0])
+        _histogram(left, lengths)
         left.axvline(median, color=plots.ORANGE, linewidth=1.5)
         left.annotate(
-            f"median {median:g}, longest {lengths.max():,}", (median, 1), xycoords=("data", "axes fraction"),
-            xytext=(6, -4), textcoords="offset points", color=plots.ORANGE, fontsize=8, va="top",
-        )  # fmt: skip
+            f"median {median:g}, longest {lengths.max():,}",
+            (median, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(6, -4),
+            textcoords="offset points",
+            color=plots.ORANGE,
+            fontsize=8,
+            va="top",
+        )
         left.set(title="Histories", xlabel="interactions a user (log scale)", ylabel="users at each length")
         left.set_ylim(top=left.get_ylim()[1] * 1.12)
 
@@ -66,13 +78,19 @@ def histories_and_popularity(dataset: Dataset, *, k: int = 5) -> Plot:
         for row in tail.itertuples():
             middle.annotate(
                 f"top {100 * row.top:g} % ({row.items:,} items): {100 * row.share_of_interactions:.0f} %",
-                (100 * row.top, 100 * row.share_of_interactions), xytext=(9, -1), textcoords="offset points", fontsize=7.5, va="center",
+                (100 * row.top, 100 * row.share_of_interactions),
+                xytext=(9, -1),
+                textcoords="offset points",
+                fontsize=7.5,
+                va="center",
                 bbox={"boxstyle": "square,pad=0.15", "facecolor": "white", "edgecolor": "none"},
-            )  # fmt: skip
+            )
         middle.set(title="Popularity", xlabel="% of items, most popular first", ylabel="% of interactions")
         middle.set(xlim=(-2, 102), ylim=(-2, 102))
 
-        bars = right.bar(["random", "popularity"], lists[["random", "popularity"]], color=[plots.GREY, plots.BLUE], width=0.6)
+        bars = right.bar(
+            ["random", "popularity"], lists[["random", "popularity"]], color=[plots.GREY, plots.BLUE], width=0.6
+        )
         right.bar_label(bars, [_small(value) for value in lists[["random", "popularity"]]], fontsize=8, padding=2)
         right.set(title="Without learning", ylabel=f"recall@{k}")
         right.margins(y=0.15)
@@ -105,8 +123,9 @@ def association(dataset: Dataset, *, seed: int = 7, shuffles: int = 50) -> Plot:
     figure = plots.Plot(
         sentence,
         height=2.2 + 0.4 * len(values),
-        footer=f"{_size(dataset)} · a cell: bias-corrected Cramér's V over interactions, in brackets the level of chance, which 95 % of "
-        f"{shuffles} deals of the features among users do not reach (1 in 20 pairs passes by luck: here {0.05 * len(table):.2g}); "
+        footer=f"{_size(dataset)} · a cell: bias-corrected Cramér's V over interactions, in brackets the level of chance, "
+        f"which 95 % of {shuffles} deals of the features among users do not reach (1 in 20 pairs passes by luck: "
+        f"here {0.05 * len(table):.2g}); "
         f"colour: V less chance; grey: not above; –: one label only{left_out}",
         synthetic=dataset.synthetic,
         alt_text=f"Heat map of {len(values)} user features against {values.shape[1]} item features. {sentence}.",
@@ -144,7 +163,9 @@ def lift(dataset: Dataset, *, pair: Sequence[str] = (), seed: int = 7, shuffles:
     if len(pair) != 2:
         raise ValueError(f"a pair is one user feature and one item feature; got {list(pair)}")
     user_feature, item_feature = catalogue.user_features[pair[0]], catalogue.item_features[pair[1]]
-    v = statistics.cramers_v(statistics.cross_table(log, statistics.labelled(user_feature), statistics.labelled(item_feature)))
+    v = statistics.cramers_v(
+        statistics.cross_table(log, statistics.labelled(user_feature), statistics.labelled(item_feature))
+    )
     user, item = statistics.labelled(user_feature, max_labels=200), statistics.labelled(item_feature, max_labels=200)
     table = statistics.lift(log, user, item)
     if not len(table):
@@ -169,9 +190,9 @@ def lift(dataset: Dataset, *, pair: Sequence[str] = (), seed: int = 7, shuffles:
     figure = plots.Plot(
         sentence,
         height=2.1 + 0.42 * max(len(rows), 3),
-        footer=f"{dataset.title}: {int(table['count'].sum()):,} pairs of labels in {len(log):,} interactions · a cell: lift (1 is "
-        f"independence), below it the count; in brackets the row's total; grey: fewer than {ENOUGH_EXPECTED} expected, or within {BEYOND_CHANCE} deviations of "
-        f"independence{left_out}",
+        footer=f"{dataset.title}: {int(table['count'].sum()):,} pairs of labels in {len(log):,} interactions · "
+        "a cell: lift (1 is independence), below it the count; in brackets the row's total; "
+        f"grey: fewer than {ENOUGH_EXPECTED} expected, or within {BEYOND_CHANCE} deviations of independence{left_out}",
         synthetic=dataset.synthetic,
         alt_text=f"Heat map of lift, {pair[0]} of the user against {pair[1]} of the item. {sentence}.",
     )
@@ -216,7 +237,9 @@ def cold_start(dataset: Dataset) -> Plot:
             labels = [bucket.replace("6+", "6 or more").replace("-", "–") for bucket in part["interactions"]]
             colours = [plots.ORANGE] * 3 + [plots.BLUE] * 2
             plots.bars_with_shares(axes, labels, part["n"], colours=colours)
-            axes.set(title=f"{side.capitalize()} ({part['n'].sum():,})", xlabel=f"share of {side}", ylabel="interactions")
+            axes.set(
+                title=f"{side.capitalize()} ({part['n'].sum():,})", xlabel=f"share of {side}", ylabel="interactions"
+            )
         figure.axes[1].set_ylabel("")
     return figure
 
@@ -234,7 +257,8 @@ def split_side_by_side(dataset: Dataset, split: Split) -> Plot:
     gap, chance = judged.loc[worst, "gap"], judged.loc[worst, "chance"]
     lopsided = gap > max(LOPSIDED, chance)
     verdict = (
-        f"Lopsided: in {words[worst]}, {held_out} and train differ by up to {100 * gap:.0f} points (chance alone: {100 * chance:.1f})"
+        f"Lopsided: in {words[worst]}, {held_out} and train differ by up to {100 * gap:.0f} points "
+        f"(chance alone: {100 * chance:.1f})"
         if lopsided
         else f"Not lopsided: {held_out} and train differ by at most {100 * gap:.1f} points, in {words[worst]} "
         f"(chance alone: {100 * chance:.1f})"
@@ -255,14 +279,24 @@ def split_side_by_side(dataset: Dataset, split: Split) -> Plot:
         "user_activity": ("Activity of the users", "rows of the user, all parts (log scale)"),
     }
     with plots.theme():
-        for axes, (quantity, table) in zip(figure.subplots(1, 2, sharey=True), profiles.groupby("quantity", sort=False)):
+        for axes, (quantity, table) in zip(
+            figure.subplots(1, 2, sharey=True), profiles.groupby("quantity", sort=False)
+        ):
             for name, part in table.groupby("part", sort=False):
                 colour, width, alpha = looks[name]
                 # 0 has no place on a logarithmic axis: it is drawn at 0.5, and the axis says so
                 x = part["value"].clip(lower=0.5).to_numpy()
                 label = f"{name}: {part['users'].iloc[0]:,} users"
                 share = np.concatenate([[0], 100 * part["share"]])
-                axes.step(np.concatenate([x[:1], x]), share, where="post", color=colour, linewidth=width, alpha=alpha, label=label)
+                axes.step(
+                    np.concatenate([x[:1], x]),
+                    share,
+                    where="post",
+                    color=colour,
+                    linewidth=width,
+                    alpha=alpha,
+                    label=label,
+                )
             axes.set_xscale("log")
             axes.set(title=titles[quantity][0], xlabel=titles[quantity][1], ylim=(-2, 102))
             _plain_log_axis(axes, zero=bool((table["value"] == 0).any()))
@@ -275,13 +309,17 @@ def split_side_by_side(dataset: Dataset, split: Split) -> Plot:
 
 def pair_if_there(dataset: Dataset, user_feature: str, item_feature: str) -> list[str]:
     """The two names where the data set has both features, else an empty list (then lift() takes the clearest pair)."""
-    there = user_feature in dataset.catalogue.user_features.names and item_feature in dataset.catalogue.item_features.names
+    there = (
+        user_feature in dataset.catalogue.user_features.names and item_feature in dataset.catalogue.item_features.names
+    )
     return [user_feature, item_feature] if there else []
 
 
 def _need_features(dataset: Dataset) -> None:
     lacking = [
-        side for side, table in (("users", dataset.catalogue.user_features), ("items", dataset.catalogue.item_features)) if not len(table)
+        side
+        for side, table in (("users", dataset.catalogue.user_features), ("items", dataset.catalogue.item_features))
+        if not len(table)
     ]
     if lacking:
         raise NothingToDraw(f"{dataset.name} has no features of {' and '.join(lacking)}")
@@ -289,7 +327,10 @@ def _need_features(dataset: Dataset) -> None:
 
 def _grids_of(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], str]:
     """The pairs' figures as grids, the clearest features first; and what to say of those that do not fit."""
-    grids = {name: table.pivot(index="user_feature", columns="item_feature", values=name) for name in ("v", "chance", "beyond")}
+    grids = {
+        name: table.pivot(index="user_feature", columns="item_feature", values=name)
+        for name in ("v", "chance", "beyond")
+    }
     order = [grids["beyond"].max(axis=axis).sort_values(ascending=False, kind="stable").index for axis in (1, 0)]
     rows, columns = order[0][:MOST_ROWS], order[1][:MOST_COLUMNS]
     left_out = [
@@ -302,7 +343,7 @@ def _grids_of(table: pd.DataFrame) -> tuple[dict[str, pd.DataFrame], str]:
 
 
 def _most_telling(table: pd.DataFrame, column: str, labels: Sequence[str]) -> tuple[list[str], str]:
-    """At most MOST_LABELS labels, those that deviate most from independence, in their usual order; "10 of 47 " if some went."""
+    """The MOST_LABELS labels that deviate most from independence, in their usual order; and "10 of 47" if some went."""
     told = (table["told"] ** 2).groupby(table[column], sort=False).sum()
     there = [label for label in labels if label in told.index]
     kept = set(told.sort_values(ascending=False, kind="stable").index[:MOST_LABELS])
@@ -319,7 +360,7 @@ def _in_order(labels: Sequence[str]) -> list[str]:
 
 
 def _histogram(axes, counts: np.ndarray) -> None:
-    """Users at each history length; on the logarithmic axis neighbouring long lengths share a bar, which is their mean."""
+    """Users at each history length; long lengths share a bar, which is their mean, to be of one width on a log axis."""
     from recsys_lib.display import plots
 
     low, high = counts.min(), counts.max()

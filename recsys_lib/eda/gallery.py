@@ -49,7 +49,13 @@ class Picture:
     """
 
     def __init__(self, name: str, png: bytes, sentence: str, alt_text: str, drawn_because: str = "") -> None:
-        self.name, self.png, self.sentence, self.alt_text, self.drawn_because = name, png, sentence, alt_text, drawn_because
+        self.name, self.png, self.sentence, self.alt_text, self.drawn_because = (
+            name,
+            png,
+            sentence,
+            alt_text,
+            drawn_because,
+        )
 
     def __repr__(self) -> str:
         return f"Picture({self.name}: {self.sentence})"
@@ -159,13 +165,21 @@ class Gallery:
             write_text(self.directory / "README.md", index_page(self.title, figures))
         except OSError as error:
             if not self._told_read_only:
-                print(f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); shown from memory only.")
+                print(
+                    f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); "
+                    "shown from memory only."
+                )
                 self._told_read_only = True
 
 
 def index_page(title: str, figures: Mapping[str, Mapping]) -> str:
     """All pictures with their sentences, as Markdown."""
-    lines = [f"# {title}", "", "Made by `notebooks/01_eda`, each picture drawn once; see `manifest.json` for what each was drawn from.", ""]
+    lines = [
+        f"# {title}",
+        "",
+        "Made by `notebooks/01_eda`, each picture drawn once; see `manifest.json` for what each was drawn from.",
+        "",
+    ]
     for name, entry in figures.items():
         lines += [f"## {entry['sentence']}", "", f"![{_one_line(entry['alt_text'])}]({name}.png)", ""]
     return "\n".join(lines)

@@ -111,7 +111,11 @@ def cold_start(interactions: Interactions) -> pd.DataFrame:
 
 @dataclass(frozen=True, eq=False)
 class Labelled:
-    """A feature as a sparse indicator. matrix: (n_rows, L) float64 CSR of ones; labels: L texts. Missing rows are empty."""
+    """A feature as a sparse indicator; missing rows are empty.
+
+    Attributes:
+        matrix: (n_rows, L) float64 CSR of ones. labels: L texts.
+    """
 
     name: str
     matrix: sp.csr_matrix
@@ -194,12 +198,16 @@ def cramers_v(table: np.ndarray, *, corrected: bool = True) -> float:
 
 
 def _blocks(table: np.ndarray, row_starts: np.ndarray, column_starts: np.ndarray) -> dict[str, np.ndarray]:
-    """cramers_v of every block of a large table at once: (n_user_features, n_item_features) arrays v, n, user_labels, item_labels.
+    """cramers_v of every block of a large table at once.
+
+    Returns:
+        (n_user_features, n_item_features) arrays v, n (the block's sum), user_labels, item_labels (those that occur).
 
     chi2 / n = sum(count^2 / (row sum x column sum)) - 1, which needs no table of expected counts.
     """
     row_of, column_of = (
-        np.repeat(np.arange(len(starts)), np.diff([*starts, size])) for starts, size in zip((row_starts, column_starts), table.shape)
+        np.repeat(np.arange(len(starts)), np.diff([*starts, size]))
+        for starts, size in zip((row_starts, column_starts), table.shape)
     )
     row_sums = np.add.reduceat(table, column_starts, axis=1)[:, column_of]
     column_sums = np.add.reduceat(table, row_starts, axis=0)[row_of]
@@ -233,7 +241,13 @@ def cross_table(interactions: Interactions, user_feature: Labelled, item_feature
 
 
 def associations(
-    interactions: Interactions, catalogue: Catalogue, *, seed: int, shuffles: int = 50, max_labels: int = 30, bins: int = 5
+    interactions: Interactions,
+    catalogue: Catalogue,
+    *,
+    seed: int,
+    shuffles: int = 50,
+    max_labels: int = 30,
+    bins: int = 5,
 ) -> pd.DataFrame:
     """Every user feature against every item feature over the interactions, with the level that chance alone gives.
 
@@ -242,7 +256,7 @@ def associations(
     the user's features, so they are not independent.)
 
     Returns:
-        one row a pair, the clearest first (by V less chance): user_feature, item_feature, v, chance, above_chance (bool), rows
+        one row a pair, the clearest first (by V less chance): user_feature, item_feature, v, chance, above_chance, rows
         (label pairs counted), user_labels, item_labels (those that occur).
     """
     users = [labelled(feature, max_labels=max_labels, bins=bins) for feature in catalogue.user_features]
@@ -252,7 +266,9 @@ def associations(
         return pd.DataFrame(columns=columns)
     active = np.flatnonzero(interactions.user_counts)
     indicators = sp.hstack([user.matrix for user in users], format="csr")[active]
-    chosen = interactions.user_items().astype(np.float64)[active] @ sp.hstack([item.matrix for item in items], format="csr")
+    chosen = interactions.user_items().astype(np.float64)[active] @ sp.hstack(
+        [item.matrix for item in items], format="csr"
+    )
     user_starts = np.cumsum([0, *(len(user.labels) for user in users)])[:-1]
     item_starts = np.cumsum([0, *(len(item.labels) for item in items)])[:-1]
 
@@ -265,12 +281,18 @@ def associations(
     chance = np.quantile(dealt, 0.95, axis=0) if shuffles else np.zeros_like(real["v"])
     rows = [
         (
-            user.name, item.name, real["v"][r, c], chance[r, c], bool(real["v"][r, c] > chance[r, c]),
-            int(real["n"][r, c]), int(real["user_labels"][r, c]), int(real["item_labels"][r, c]),
+            user.name,
+            item.name,
+            real["v"][r, c],
+            chance[r, c],
+            bool(real["v"][r, c] > chance[r, c]),
+            int(real["n"][r, c]),
+            int(real["user_labels"][r, c]),
+            int(real["item_labels"][r, c]),
         )
         for r, user in enumerate(users)
         for c, item in enumerate(items)
-    ]  # fmt: skip
+    ]
     table = pd.DataFrame(rows, columns=columns)
     return table.iloc[np.argsort(-(table["v"] - table["chance"]), kind="stable")].reset_index(drop=True)
 
@@ -332,7 +354,11 @@ def split_profiles(split: Split) -> pd.DataFrame:
         ):
             value, place = np.unique(values, return_inverse=True)
             share = np.cumsum(np.bincount(place, weights=weights)) / len(present)
-            pieces.append(pd.DataFrame({"part": name, "quantity": quantity, "value": value, "share": share, "users": len(present)}))
+            pieces.append(
+                pd.DataFrame(
+                    {"part": name, "quantity": quantity, "value": value, "share": share, "users": len(present)}
+                )
+            )
     return pd.concat(pieces, ignore_index=True)
 
 

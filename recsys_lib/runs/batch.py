@@ -71,7 +71,8 @@ def parameters_of(notebook: str | Path) -> dict[str, Any]:
     """
     notebook = Path(notebook)
     if not notebook.is_file():
-        raise BatchError(f"no notebook {notebook}; there are {sorted(path.name for path in notebook.parent.glob('*.ipynb'))}")
+        there = sorted(path.name for path in notebook.parent.glob("*.ipynb"))
+        raise BatchError(f"no notebook {notebook}; there are {there}")
     content = nbformat.read(notebook, as_version=4)
     cells = [cell for cell in content.cells if "parameters" in cell.metadata.get("tags", [])]
     if len(cells) != 1:
@@ -130,7 +131,9 @@ class _Yaml(yaml.SafeLoader):
         return super().construct_mapping(node, deep=deep)
 
 
-_Yaml.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789"))
+_Yaml.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def check_parameters(notebook: str | Path, parameter_sets: Sequence[Mapping[str, Any]]) -> None:
@@ -310,7 +313,8 @@ def _this_interpreter(environment: Mapping[str, str]) -> Iterator[str]:
 
     spec = get_kernel_dict()
     spec["argv"][0] = sys.executable
-    spec["argv"].append("--IPKernelApp.log_level=CRITICAL")  # a kernel that only this process talks to need not warn of TCP
+    # only this process talks to the kernel, so its warning of TCP would frighten for nothing
+    spec["argv"].append("--IPKernelApp.log_level=CRITICAL")
     spec["env"] = {
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # a debugger's warning that helps nobody here
         "MPLBACKEND": "module://matplotlib_inline.backend_inline",  # the parent's may be Agg, which shows nothing

@@ -97,8 +97,8 @@ class RunFolder:
         """
         path = Path(path)
         if not path.is_dir():
-            there = sorted(other.name for other in path.parent.iterdir() if other.is_dir()) if path.parent.is_dir() else []
-            raise FileNotFoundError(f"no run folder {path.name!r} in {path.parent.name}/; there are {len(there)}: {there[-3:]}")
+            newest = [run.name for run in all_runs(path.parent)[-3:]]
+            raise FileNotFoundError(f"no run folder {path.name!r} in {path.parent.name}/; the newest there are {newest}")
         return cls(path, publish_to=publish_to)
 
     @classmethod

@@ -70,8 +70,12 @@ def publish(source_dir: str | Path, target_dir: str | Path) -> Published:
 
 
 def _files(folder: Path) -> list[Path]:
-    files = [path for path in folder.rglob("*") if path.is_file() and not path.is_symlink() and ".part-" not in path.name]
-    return sorted(files, key=lambda path: (path.relative_to(folder).as_posix() == LAST, path.relative_to(folder).as_posix()))
+    files = {
+        path.relative_to(folder).as_posix(): path
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and ".part-" not in path.name
+    }
+    return [files[name] for name in sorted(files, key=lambda name: (name == LAST, name))]
 
 
 def _publish_file(source: Path, target: Path) -> bool:

@@ -1,4 +1,4 @@
-"""The file that a contest accepts: written in the template's form, checked before it exists, scored by the host's metric."""
+"""The file that a contest accepts: in the template's form, checked before it exists, scored by the host's metric."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -133,7 +134,7 @@ def _decoded(content: bytes) -> tuple[str | None, list[Problem]]:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         return _decoded_as("utf-16", content, "the file is UTF-16; wanted UTF-8")
     if content.startswith(b"\xef\xbb\xbf"):
-        bom = Problem("byte_order_mark", "the file begins with a UTF-8 byte order mark; save as 'UTF-8', not 'UTF-8 with BOM'")
+        bom = Problem("byte_order_mark", "the file begins with a byte order mark; save as 'UTF-8', not 'UTF-8 with BOM'")
         text, problems = _decoded(content[3:])
         return text, [bom, *problems]
     try:
@@ -182,7 +183,8 @@ def _parsed(text: str, template: Template) -> tuple[pd.DataFrame | None, list[Pr
     if not fits.all():
         first = int(np.argmin(fits))
         example = f"line {lines[first]} has {len(fields[first])}"
-        problems.append(Problem("ragged_row", f"{int((~fits).sum()):,} rows do not have {len(columns)} fields, e.g. {example}"))
+        message = f"{int((~fits).sum()):,} rows do not have {len(columns)} fields, e.g. {example}"
+        problems.append(Problem("ragged_row", message))
     whole = [row for row, fit in zip(fields[1:], fits[1:], strict=True) if fit]
     frame = pd.DataFrame(whole, columns=columns, dtype="str")
     frame = pd.DataFrame({"user": frame[wanted[0]], "item": frame[wanted[1]]})
@@ -229,7 +231,8 @@ class _Rows:
         return self._rows("null", self.null_user | self.null_item, "rows without a user or an item")
 
     def _unknown_user(self) -> Problem | None:
-        return self._rows("unknown_user", ~self.wanted & ~self.null_user, "rows of users whom the template does not ask for")
+        unknown = ~self.wanted & ~self.null_user
+        return self._rows("unknown_user", unknown, "rows of users whom the template does not ask for")
 
     def _unknown_item(self) -> Problem | None:
         return self._rows("unknown_item", (self.items < 0) & ~self.null_item, "rows with items that do not exist")
@@ -241,27 +244,18 @@ class _Rows:
     def _seen_item(self) -> Problem | None:
         known = self.wanted & (self.items >= 0)
         keys = self.users.astype(np.int64) * self.seen.n_items + self.items
-        return self._rows("seen_item", known & np.isin(keys, self.seen.pair_keys), "rows recommend what the user has already")
+        again = known & np.isin(keys, self.seen.pair_keys)
+        return self._rows("seen_item", again, "rows recommend what the user has already")
 
     def _missing_user(self) -> Problem | None:
-        missing = np.flatnonzero(self._counts() == 0)
-        if not self._unexplained(len(missing) * self.template.k) or not len(missing):
-            return None
-        return Problem("missing_user", f"{len(missing):,} of {len(self.template.users):,} users have no rows, e.g. {self._id(missing[0])}")
+        return self._users("missing_user", self._counts == 0, f"of {len(self.template.users):,} users have no rows")
 
     def _too_few(self) -> Problem | None:
-        counts = self._counts()
-        few = np.flatnonzero((0 < counts) & (counts < self.template.k))
-        if not self._unexplained(int((self.template.k - counts[few]).sum())) or not len(few):
-            return None
-        return Problem("too_few", f"{len(few):,} users have fewer than {self.template.k} rows, e.g. {self._id(few[0])} with {counts[few[0]]}")
+        few = (0 < self._counts) & (self._counts < self.template.k)
+        return self._users("too_few", few, f"users have fewer than {self.template.k} rows")
 
     def _too_many(self) -> Problem | None:
-        counts = self._counts()
-        many = np.flatnonzero(counts > self.template.k)
-        if not len(many):
-            return None
-        return Problem("too_many", f"{len(many):,} users have more than {self.template.k} rows, e.g. {self._id(many[0])} with {counts[many[0]]}")
+        return self._users("too_many", self._counts > self.template.k, f"users have more than {self.template.k} rows")
 
     def _user_order(self) -> Problem | None:
         rows = np.flatnonzero(self.wanted)
@@ -274,16 +268,18 @@ class _Rows:
             f"first on line {self.frame['line'].iloc[rows[back[0]]]} with {self.frame['user'].iloc[rows[back[0]]]!r}",
         )
 
+    @cached_property
     def _counts(self) -> np.ndarray:
         """(n template users,) rows of each."""
         return np.bincount(self.place[self.wanted], minlength=len(self.template.users))
 
-    def _unexplained(self, n_rows: int) -> bool:
-        """Are more rows missing than there are rows that merely lost their user?"""
-        return n_rows > int(self.null_user.sum())
-
-    def _id(self, place: int) -> str:
-        return repr(str(self.catalogue.users.ids[self.template.users[place]]))
+    def _users(self, code: str, bad: np.ndarray, what: str) -> Problem | None:
+        lacking = int((self.template.k - self._counts[bad]).sum())
+        if not bad.any() or 0 < lacking <= int(self.null_user.sum()):
+            return None  # rows that merely lost their user explain it
+        first = int(np.argmax(bad))
+        user = str(self.catalogue.users.ids[self.template.users[first]])
+        return Problem(code, f"{int(bad.sum()):,} {what}, e.g. {user!r} with {self._counts[first]}")
 
     def _rows(self, code: str, bad: np.ndarray, what: str) -> Problem | None:
         if not bad.any():
@@ -293,7 +289,7 @@ class _Rows:
 
 
 def _places(template: Template, n_users: int) -> np.ndarray:
-    """(n_users + 1,) int64: the place of each user index in the template; its length where the user is not in it, or is -1."""
+    """(n_users + 1,) int64: each user index's place in the template; its length where it has none (and for index -1)."""
     place = np.full(n_users + 1, len(template.users), dtype=np.int64)
     place[template.users] = np.arange(len(template.users))
     return place

@@ -23,7 +23,14 @@ def _no_missing_glyph():
 def history(loss, recall, **columns) -> pd.DataFrame:
     n = len(loss)
     return pd.DataFrame(
-        {"epoch": np.arange(1, n + 1), "loss": loss, "learning_rate": 0.01, METRIC: recall, "negatives_resampled": False} | columns
+        {
+            "epoch": np.arange(1, n + 1),
+            "loss": loss,
+            "learning_rate": 0.01,
+            METRIC: recall,
+            "negatives_resampled": False,
+        }
+        | columns
     )
 
 
@@ -32,7 +39,9 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_the_curves_name_the_best_epoch():
-    table = history([0.7, 0.5, 0.4, 0.3], [0.01, 0.04, 0.03, np.nan], seconds_training=2.0, train_probe=[0.1, 0.2, 0.3, np.nan])
+    table = history(
+        [0.7, 0.5, 0.4, 0.3], [0.01, 0.04, 0.03, np.nan], seconds_training=2.0, train_probe=[0.1, 0.2, 0.3, np.nan]
+    )
     figure = plots.training_curves(table, METRIC, footer="수 57,946", synthetic=True)
     assert figure.sentence == "recall@5 is best at epoch 2 of 4: 0.0400, at a training loss of 0.5"
     assert "8 s in training" in figure.footer  # 4 x 2.0
@@ -77,7 +86,14 @@ def test_too_few_evaluations_give_no_correlation():
     assert "too few" in sentence and "Spearman" not in sentence
 
 
-MODELS = pd.DataFrame({"model": ["popularity", "ease", "아이템"], "mean": [0.01, 0.13, 0.05], "low": [0.0, 0.12, 0.04], "high": [0.02, 0.14, 0.06]})
+MODELS = pd.DataFrame(
+    {
+        "model": ["popularity", "ease", "아이템"],
+        "mean": [0.01, 0.13, 0.05],
+        "low": [0.0, 0.12, 0.04],
+        "high": [0.02, 0.14, 0.06],
+    }
+)
 
 
 def test_models_are_sorted_and_the_leader_is_named():
@@ -94,7 +110,11 @@ def test_an_overlap_of_intervals_is_said():
 
 def test_groups_keep_their_order_and_show_their_size():
     table = pd.DataFrame(
-        [(model, group, users, value) for model, value in (("ease", 0.1), ("neumf", 0.05)) for group, users in (("11+", 3), ("1–2", 1))],
+        [
+            (model, group, users, value)
+            for model, value in (("ease", 0.1), ("neumf", 0.05))
+            for group, users in (("11+", 3), ("1–2", 1))
+        ],
         columns=["model", "group", "users", "value"],
     )
     figure = plots.recall_by_group(table, METRIC, group_name="활동량")
@@ -137,7 +157,9 @@ def test_no_title_is_wider_than_the_picture():
     figure = plots.Plot("w" * 3 + " Users with 재료·화학·섬유·의복 choose items 1.23 times as often" * 3)
     figure.canvas.draw()
     assert figure.get_suptitle().count("\n") == 2
-    assert figure.get_window_extent().x1 >= max(text.get_window_extent(figure.canvas.get_renderer()).x1 for text in figure.texts)
+    assert figure.get_window_extent().x1 >= max(
+        text.get_window_extent(figure.canvas.get_renderer()).x1 for text in figure.texts
+    )
 
 
 def test_this_room_knows_no_other():

@@ -32,7 +32,9 @@ def dataset() -> Dataset:
     taken = rng.random((N_USERS, N_ITEMS)) < 0.2 * weights / weights.mean(1, keepdims=True)
     taken[0] = False  # a user without interactions
     users, items = np.nonzero(taken)
-    keywords = MultiLabel("키워드", np.arange(N_ITEMS + 1), (np.arange(N_ITEMS) % 3).astype(np.int32), ("니트", "우븐", "−1 → MD"))
+    keywords = MultiLabel(
+        "키워드", np.arange(N_ITEMS + 1), (np.arange(N_ITEMS) % 3).astype(np.int32), ("니트", "우븐", "−1 → MD")
+    )
     education = Categorical("education", (1 + np.arange(N_ITEMS) // 10).astype(np.int32), ("", "2", "3", "4", "6"))
     catalogue = Catalogue(
         IdMap(range(N_USERS), "user"),
@@ -47,7 +49,9 @@ def dataset() -> Dataset:
         ),
         FeatureTable(N_ITEMS, [education, keywords]),
     )
-    return Dataset(Interactions(users, items, N_USERS, N_ITEMS), catalogue, {}, None, "toy", {"toy.csv": "00"}, synthetic=True)
+    return Dataset(
+        Interactions(users, items, N_USERS, N_ITEMS), catalogue, {}, None, "toy", {"toy.csv": "00"}, synthetic=True
+    )
 
 
 def drawings(dataset):
@@ -57,7 +61,9 @@ def drawings(dataset):
         "lift": lambda: figures.lift(dataset, pair=["degree", "education"]),
         "clearest": lambda: figures.lift(dataset, seed=1, shuffles=10),
         "cold": lambda: figures.cold_start(dataset),
-        "split": lambda: figures.split_side_by_side(dataset, make_split("leave_one_out_random", dataset.interactions, seed=1)),
+        "split": lambda: figures.split_side_by_side(
+            dataset, make_split("leave_one_out_random", dataset.interactions, seed=1)
+        ),
     }
 
 
@@ -89,7 +95,9 @@ def test_real_data_is_not_called_synthetic(dataset):
 
 
 def test_the_sentences_say_what_was_planted(dataset):
-    assert figures.association(dataset, seed=1).sentence.startswith("degree of the user and education of the item go together most clearly")
+    assert figures.association(dataset, seed=1).sentence.startswith(
+        "degree of the user and education of the item go together most clearly"
+    )
     sentence = figures.lift(dataset, pair=["degree", "education"]).sentence
     assert sentence.startswith("Users with degree “디자인” choose items with education “2”")
     assert "1 users and 0 items have not a single one" in figures.cold_start(dataset).sentence
@@ -106,18 +114,29 @@ def test_a_pair_that_is_not_there(dataset):
 
 
 def test_without_features_two_figures_say_why(dataset, tmp_path):
-    bare = Catalogue(dataset.catalogue.users, dataset.catalogue.items, FeatureTable(N_USERS), dataset.catalogue.item_features)
+    bare = Catalogue(
+        dataset.catalogue.users, dataset.catalogue.items, FeatureTable(N_USERS), dataset.catalogue.item_features
+    )
     bare = replace(dataset, catalogue=bare)
     with pytest.raises(NothingToDraw, match="toy has no features of users"):
         figures.association(bare)
     gallery = Gallery(tmp_path)
-    shown = {name: gallery.show(name, draw, sources=bare.sources) for name, draw in drawings(bare).items() if name != "clearest"}
+    shown = {
+        name: gallery.show(name, draw, sources=bare.sources)
+        for name, draw in drawings(bare).items()
+        if name != "clearest"
+    }
     assert [type(one) for one in shown.values()] == [Picture, Skipped, Skipped, Picture, Picture]
 
 
 def test_many_features_and_labels_still_fit(dataset):
     rng = np.random.default_rng(0)
-    many = [Categorical(f"아주_긴_특성_이름_{n:02d}", rng.integers(1, 40, N_USERS).astype(np.int32), ("", *map(str, range(39)))) for n in range(30)]
+    many = [
+        Categorical(
+            f"아주_긴_특성_이름_{n:02d}", rng.integers(1, 40, N_USERS).astype(np.int32), ("", *map(str, range(39)))
+        )
+        for n in range(30)
+    ]
     catalogue = replace(dataset.catalogue, user_features=FeatureTable(N_USERS, many))
     figure = figures.association(replace(dataset, catalogue=catalogue), shuffles=5)
     assert f"left out: the weakest {30 - figures.MOST_ROWS} user features" in figure.footer

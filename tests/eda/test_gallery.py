@@ -173,5 +173,7 @@ def test_showing_imports_neither_matplotlib_nor_seaborn(tmp_path, draw):
         f"Gallery({str(tmp_path)!r}).show('one', lambda: 1 / 0, sources={SOURCES!r})._repr_mimebundle_(); "
         "print(sorted({'matplotlib', 'seaborn', 'torch'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, encoding="utf-8", check=True
+    )
     assert done.stdout.strip() == "[]"

@@ -136,7 +136,9 @@ def test_cramers_v_of_known_tables():
 def test_cramers_v_equals_scipy():
     contingency = pytest.importorskip("scipy.stats.contingency")
     table = np.random.default_rng(3).integers(1, 40, (4, 6))
-    assert statistics.cramers_v(table, corrected=False) == pytest.approx(contingency.association(table, method="cramer"), rel=1e-12)
+    assert statistics.cramers_v(table, corrected=False) == pytest.approx(
+        contingency.association(table, method="cramer"), rel=1e-12
+    )
 
 
 def test_correction_takes_away_what_independence_gives():
@@ -148,7 +150,10 @@ def test_correction_takes_away_what_independence_gives():
 
 def catalogue_with(user_features, item_features, n_users, n_items) -> Catalogue:
     return Catalogue(
-        IdMap(range(n_users), "user"), IdMap(range(n_items), "item"), FeatureTable(n_users, user_features), FeatureTable(n_items, item_features)
+        IdMap(range(n_users), "user"),
+        IdMap(range(n_items), "item"),
+        FeatureTable(n_users, user_features),
+        FeatureTable(n_items, item_features),
     )
 
 
@@ -212,7 +217,9 @@ def test_without_features_there_is_no_pair():
 
 def test_lift():
     user = statistics.labelled(Categorical("degree", np.array([1, 2, 2, 1], dtype=np.int32), ("", "3", "4")))
-    item = statistics.labelled(Categorical("education", np.array([1, 1, 2, 2, 2, 0], dtype=np.int32), ("", "대학", "고교")))
+    item = statistics.labelled(
+        Categorical("education", np.array([1, 1, 2, 2, 2, 0], dtype=np.int32), ("", "대학", "고교"))
+    )
     table = statistics.lift(TOY, user, item).set_index(["user_label", "item_label"])
     # user 0 (degree 3): 대학 2, 고교 1; users 1 and 2 (degree 4): 대학 1, 고교 2
     assert table["count"].to_dict() == {("3", "대학"): 2, ("3", "고교"): 1, ("4", "대학"): 1, ("4", "고교"): 2}

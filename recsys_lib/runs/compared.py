@@ -1,0 +1,178 @@
+"""Several trained runs judged on the same held-out rows: one table, and the one to submit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from recsys_lib.data.splits import Split
+from recsys_lib.datasets.base import Dataset, Template
+from recsys_lib.display.plots import Plot, model_comparison, recall_by_group
+from recsys_lib.evaluation.evaluator import Evaluator, Report
+from recsys_lib.runs.folder import RunFolder, finished_runs
+from recsys_lib.runs.trained import identity, lists_frame, load_model
+
+LIST_LENGTH = 100  # items a user kept for blending
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Reports on the test part, by model name in the order of the table.
+
+    Attributes:
+        runs: model -> its training run. reports: model -> Report on test.
+        metric: that chooses, e.g. "recall@5".
+        dataset, split: what all of them share.
+    """
+
+    runs: dict[str, RunFolder]
+    reports: dict[str, Report]
+    metric: str
+    dataset: Dataset
+    split: Split
+
+    @property
+    def best(self) -> RunFolder:
+        """The run that was best on *validation*: the test part judges, it does not choose."""
+        return max(self.runs.values(), key=_validation_of(self.metric))
+
+    @property
+    def caption(self) -> str:
+        """Fit, query and mask: what every figure of the table rests on."""
+        split = self.split
+        return (
+            f"{self.dataset.title}, {split.protocol} (seed {split.seed}), full catalogue of {split.train.n_items:,} items. "
+            f"Fit: train ({len(split.train):,} rows). Query and mask: train + validation ({len(split.known_before_test):,}). "
+            f"Held out: test ({len(split.test):,}). Intervals: 95 %, bootstrap over users."
+        )
+
+    def table(self) -> pd.DataFrame:
+        """A row a model, best on test first."""
+        k = self.metric.split("@")[1]
+        metrics = [self.metric, f"ndcg@{k}", "recall@20", f"coverage@{k}", f"novelty@{k}"]
+        rows = []
+        for model, report in self.reports.items():
+            low, high = report.interval(self.metric)
+            record = self.runs[model].record
+            row = {"model": model, f"validation {self.metric}": _validation_of(self.metric)(self.runs[model])}
+            row |= {metric: report.mean(metric) for metric in dict.fromkeys(metrics)}
+            row |= {"low": low, "high": high, "cold users": report.n_cold, "skipped users": report.n_skipped}
+            rows.append(row | {"train s": record["seconds_training"], "evaluate s": report.seconds})
+        frame = pd.DataFrame(rows).sort_values(self.metric, ascending=False, ignore_index=True)
+        at = frame.columns.get_loc(self.metric) + 1
+        for name in ("high", "low"):
+            frame.insert(at, name, frame.pop(name))
+        return frame
+
+    def by_activity(self) -> pd.DataFrame:
+        """The metric by how much was seen of a user: columns model, group, users, value, low, high."""
+        return self._grouped(lambda report: report.by_activity(self.metric))
+
+    def by_popularity(self) -> pd.DataFrame:
+        """Share of the held-out rows found, by the popularity of their item: columns model, group, rows, value."""
+        return self._grouped(lambda report: report.by_popularity(int(self.metric.split("@")[1])))
+
+    def _grouped(self, of) -> pd.DataFrame:
+        order = self.table()["model"]
+        return pd.concat([of(self.reports[model]).assign(model=model) for model in order], ignore_index=True)
+
+    def figures(self) -> dict[str, Plot]:
+        """model_comparison, by_activity, by_popularity."""
+        points = [
+            {"model": model, "mean": report.mean(self.metric), **dict(zip(("low", "high"), report.interval(self.metric)))}
+            for model, report in self.reports.items()
+        ]
+        about = {"footer": self.caption, "synthetic": self.dataset.synthetic}
+        popularity = self.by_popularity().rename(columns={"rows": "users"})
+        return {
+            "model_comparison": model_comparison(pd.DataFrame(points), self.metric, **about),
+            "by_activity": recall_by_group(self.by_activity(), self.metric, group_name="interactions seen of a user", **about),
+            "by_popularity": recall_by_group(
+                popularity, self.metric, group_name="popularity of the held-out item", counted="held-out rows", **about
+            ),
+        }
+
+
+def runs_to_compare(runs_dir: Path, dataset: Dataset, split: Split, names: Sequence[str] = ()) -> list[RunFolder]:
+    """The runs named; without names the newest finished training of every model on this data and split.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if names:
+        return [RunFolder.open(Path(runs_dir) / name) for name in names]
+    wanted = {key: value for key, value in identity(dataset, split).items() if key.endswith("fingerprint")}
+    newest = {run.model: run for run in finished_runs(runs_dir, kind="training", **wanted)}  # newest last
+    if not newest:
+        raise ValueError(
+            f"no finished training on {dataset.title} with {split.protocol}, seed {split.seed}. "
+            "Run 02_train with the same DATA_DIR, SPLIT and SEED first."
+        )
+    return [newest[model] for model in sorted(newest)]
+
+
+def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, metric: str, ks: Sequence[int]) -> Comparison:
+    """Every run's model, brought back and judged on the test part: full catalogue, all that was known masked.
+
+    Args:
+        metric: e.g. "recall@5". ks: cut-offs of the reports; that of `metric` and 20 are added.
+    """
+    ks = sorted({*ks, 20, int(metric.split("@")[1])})
+    evaluator = Evaluator(
+        split.test, seen=split.known_before_test, ks=[k for k in ks if k <= split.test.n_items], list_length=LIST_LENGTH
+    )
+    reports, by_name = {}, {}
+    for run in runs:
+        name = run.model if run.model not in by_name else run.name  # two runs of one model: by their folders
+        by_name[name] = run
+        reports[name] = evaluator.evaluate(load_model(run, dataset, split))
+    return Comparison(by_name, reports, metric, dataset, split)
+
+
+def finish_evaluation(
+    run: RunFolder, comparison: Comparison, figures: dict[str, Plot], *, parameters: dict[str, Any], submission: str | None
+) -> None:
+    """Write the lists of every model, the figures, metrics.json with the table and, last, run.json."""
+    catalogue = comparison.dataset.catalogue
+    frames = [lists_frame(report, catalogue, "test").assign(part=f"test/{model}") for model, report in comparison.reports.items()]
+    run.write_lists(pd.concat(frames, ignore_index=True))
+    for name, figure in figures.items():
+        run.save_figure(name, figure)
+    run.write_metrics(
+        {
+            "part": "test",
+            "caption": comparison.caption,
+            "table": comparison.table(),
+            "best": comparison.best.name,
+            "submission": submission,
+            "reports": {model: report.summary() for model, report in comparison.reports.items()},
+        }
+    )
+    run.finish(
+        kind="evaluation",
+        parents=[parent.name for parent in comparison.runs.values()],
+        parameters=parameters,
+        refitted=comparison.best.name if submission else None,
+        seconds_evaluation=sum(report.seconds for report in comparison.reports.values()),
+        **identity(comparison.dataset, comparison.split),
+    )
+
+
+def template_of(dataset: Dataset, k: int) -> Template:
+    """The contest's template; for data without a contest, k items for every user, in the order of the catalogue."""
+    return dataset.template or Template("user_id", "item_id", np.arange(dataset.catalogue.n_users, dtype=np.int32), k)
+
+
+def _validation_of(metric: str):
+    def value(run: RunFolder) -> float:
+        measured = run.metrics.get("metrics", {})
+        if metric not in measured:
+            raise ValueError(f"run {run.name} was not validated with {metric}; it has {', '.join(measured)}. Train it with the same K.")
+        return measured[metric]["mean"]
+
+    return value

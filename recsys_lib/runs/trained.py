@@ -1,0 +1,139 @@
+"""A training's results in its run folder; and a model brought back from there, as it was or refitted on every row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from recsys_lib.data.catalogue import Catalogue
+from recsys_lib.data.splits import Split
+from recsys_lib.datasets.base import Dataset
+from recsys_lib.display.plots import loss_against_recall, training_curves
+from recsys_lib.evaluation.evaluator import Report
+from recsys_lib.models import build_model
+from recsys_lib.models.base import Recommender
+from recsys_lib.runs.folder import RunFolder
+from recsys_lib.training.checkpoints import load_weights
+from recsys_lib.training.config import TrainConfig, train_config
+from recsys_lib.training.trainer import Trainer, TrainRecord
+
+
+def finish_training(
+    run: RunFolder,
+    model: Recommender,
+    record: TrainRecord,
+    *,
+    dataset: Dataset,
+    split: Split,
+    config: TrainConfig,
+    seed: int,
+    parameters: dict[str, Any],
+) -> list:
+    """Write metrics.json, lists.parquet (validation), the figures and, last, run.json; return the figures.
+
+    Args:
+        seed: of the model's first weights. parameters: the notebook's, kept as they were given.
+    """
+    run.write_metrics({"part": "validation"} | record.report.summary())
+    run.write_lists(lists_frame(record.report, dataset.catalogue, "validation"))
+    figures = []
+    if model.needs_training:
+        about = {"footer": f"{model.name} on {dataset.title}, {split.protocol}", "synthetic": dataset.synthetic}
+        drawn = {"training_curves": training_curves, "loss_against_recall": loss_against_recall}
+        for name, draw in drawn.items():
+            figures.append(draw(record.history, record.monitor, **about))
+            run.save_figure(name, figures[-1])
+    run.finish(
+        kind="training",
+        model=model.name,
+        parameters=parameters,
+        model_config=vars(model.config),
+        train_config=vars(config),
+        seed=seed,
+        features=sorted(model.uses_features),
+        learning_rates=record.learning_rates,
+        fit_rows=len(split.train),
+        **identity(dataset, split),
+        **record.summary(),
+    )
+    return figures
+
+
+def identity(dataset: Dataset, split: Split) -> dict[str, Any]:
+    """What two runs must share to stand in one table."""
+    return {
+        "dataset": dataset.title,
+        "data_fingerprint": dataset.interactions.fingerprint,
+        "split": split.protocol,
+        "split_seed": split.seed,
+        "split_fingerprint": split.fingerprint,
+    }
+
+
+def lists_frame(report: Report, catalogue: Catalogue, part: str) -> pd.DataFrame:
+    """A report's lists with external ids: part, user_id, item_id, rank, score; for lists.parquet."""
+    n_users, length = report.ranked.shape
+    items = report.ranked.ravel()
+    frame = pd.DataFrame(
+        {
+            "part": part,
+            "user_id": catalogue.users.ids_of(report.users.repeat(length)),
+            "item_id": catalogue.items.ids_of(items.clip(min=0)),
+            "rank": [*range(1, length + 1)] * n_users,
+            "score": report.scores.ravel(),
+        }
+    )
+    return frame[items >= 0]
+
+
+def load_model(run: RunFolder, dataset: Dataset, split: Split) -> Recommender:
+    """The run's model as it stood at its best epoch.
+
+    Raises:
+        ValueError: the run is not a finished training, or was trained on other data or another split.
+    """
+    record = _training_record(run)
+    for what in ("data_fingerprint", "split_fingerprint"):
+        here = identity(dataset, split)[what]
+        if record[what] != here:
+            raise ValueError(
+                f"run {run.name} was trained on {what.replace('_fingerprint', '')} {record[what]}, here it is {here}; "
+                "use the same files, SPLIT and SEED."
+            )
+    model = _build(record, dataset)
+    trainer = Trainer(_settings(record))
+    trainer.repeat(model, split.train, learning_rates=[])  # prepares; a closed form is whole again after this
+    if model.needs_training:
+        load_weights(run.path / "best.safetensors", model)
+    return model.eval()
+
+
+def refit(run: RunFolder, dataset: Dataset) -> Recommender:
+    """The same configuration on every row, for as many epochs as the best one took, at the same learning rates.
+
+    For the submission: the rows that validation and test held out are the freshest evidence there is. There is nothing
+    left to judge this model with; its quality is what the run's test said, or better.
+    """
+    record = _training_record(run)
+    if record["data_fingerprint"] != dataset.interactions.fingerprint:
+        raise ValueError(f"run {run.name} was trained on other data ({record['dataset']}); use the same files.")
+    model = _build(record, dataset)
+    Trainer(_settings(record)).repeat(model, dataset.interactions, learning_rates=record["learning_rates"])
+    return model.eval()
+
+
+def _training_record(run: RunFolder) -> dict[str, Any]:
+    record = run.record
+    if not run.is_finished or record.get("kind") != "training":
+        raise ValueError(f"run {run.name} is not a finished training (kind {record.get('kind')!r}, {run.status})")
+    return record
+
+
+def _build(record: dict[str, Any], dataset: Dataset) -> Recommender:
+    return build_model(record["model"], dataset.catalogue, seed=record["seed"], **record["model_config"])
+
+
+def _settings(record: dict[str, Any]) -> TrainConfig:
+    # Where it was trained is not where it runs now.
+    return train_config(record["model"], **record["train_config"] | {"device": "auto"})
