@@ -1,0 +1,50 @@
+"""A recommender lab for a small team: data, models, evaluation, training, runs, EDA.
+
+The names below are the public ones; each is imported when it is first used, so that `import recsys_lib` prints, reads
+and seeds nothing, and leaves torch alone until it is needed.
+"""
+
+from importlib import import_module
+
+_HOMES = {
+    "Catalogue": "data.catalogue",
+    "Dataset": "datasets.base",
+    "Evaluator": "evaluation.evaluator",
+    "Interactions": "data.interactions",
+    "RunFolder": "runs.folder",
+    "Split": "data.splits",
+    "Trainer": "training.trainer",
+    "build_model": "models",
+    "check_submission": "runs.submission",
+    "compare_runs": "runs.compared",
+    "finish_evaluation": "runs.compared",
+    "finish_training": "runs.trained",
+    "fit_recall": "evaluation.evaluator",
+    "fraction_split": "data.splits",
+    "leave_one_out": "data.splits",
+    "load_model": "runs.trained",
+    "make_split": "data.splits",
+    "model_names": "models",
+    "model_options": "models",
+    "read_dataset": "datasets",
+    "recommend": "evaluation.ranking",
+    "refit": "runs.trained",
+    "runs_to_compare": "runs.compared",
+    "template_of": "runs.compared",
+    "train_config": "training.config",
+    "train_options": "training.config",
+    "write_submission": "runs.submission",
+}
+__all__ = sorted(_HOMES)
+__version__ = "0.1.0"
+
+
+def __getattr__(name: str):
+    if name not in _HOMES:
+        raise AttributeError(f"module 'recsys_lib' has no attribute {name!r}; public: {', '.join(__all__)}")
+    value = globals()[name] = getattr(import_module(f"recsys_lib.{_HOMES[name]}"), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -157,7 +157,7 @@ def _few_colours(figure: Figure, dpi: float, colours: int) -> bytes:
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=dpi)
     with Image.open(stream) as image:
-        few = image.convert("RGB").quantize(colours, dither=Image.Dither.NONE)
+        few = image.convert("RGB").quantize(colours, kmeans=3, dither=Image.Dither.NONE)
     stream = io.BytesIO()
     few.save(stream, format="PNG", optimize=True, dpi=(dpi, dpi))
     return stream.getvalue()

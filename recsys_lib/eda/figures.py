@@ -170,7 +170,10 @@ def lift(dataset: Dataset, *, pair: Sequence[str] = (), seed: int = 7, shuffles:
     table = statistics.lift(log, user, item)
     if not len(table):
         raise NothingToDraw(f"no interaction has both {pair[0]} and {pair[1]}")
-    table["told"] = table["residual"].where(table["expected"] >= ENOUGH_EXPECTED, 0).abs()
+    # What a row or a column has left beside the cell must be enough too: 7 of 11, where 9.6 are expected, say little.
+    totals = [table.groupby(side)["expected"].transform("sum") for side in ("user_label", "item_label")]
+    least = np.minimum(table["expected"], np.minimum(*totals) - table["expected"])
+    table["told"] = table["residual"].where(least >= ENOUGH_EXPECTED, 0).abs()
     # Where two cells deviate equally (a feature of two labels), the one chosen more often makes the plainer sentence.
     far = table.iloc[np.lexsort((-table["lift"], -table["told"].round(6)))[0]]
     rows, rows_said = _most_telling(table, "user_label", user.labels)
@@ -192,7 +195,7 @@ def lift(dataset: Dataset, *, pair: Sequence[str] = (), seed: int = 7, shuffles:
         height=2.1 + 0.42 * max(len(rows), 3),
         footer=f"{dataset.title}: {int(table['count'].sum()):,} pairs of labels in {len(log):,} interactions · "
         "a cell: lift (1 is independence), below it the count; in brackets the row's total; "
-        f"grey: fewer than {ENOUGH_EXPECTED} expected, or within {BEYOND_CHANCE} deviations of independence{left_out}",
+        f"grey: fewer than {ENOUGH_EXPECTED} expected in the cell or beside it, or within {BEYOND_CHANCE} deviations of independence{left_out}",
         synthetic=dataset.synthetic,
         alt_text=f"Heat map of lift, {pair[0]} of the user against {pair[1]} of the item. {sentence}.",
     )

@@ -7,10 +7,11 @@ import importlib
 import pkgutil
 from typing import Any
 
+import pandas as pd
 import torch
 
 from recsys_lib.data.catalogue import Catalogue
-from recsys_lib.models.base import Recommender, checked
+from recsys_lib.models.base import Recommender, checked, options_table
 
 
 def _registry() -> dict[str, type[Recommender]]:
@@ -72,3 +73,8 @@ def build_model(name: str, catalogue: Catalogue, *, seed: int, **config: Any) ->
     with torch.random.fork_rng(devices=[]):  # the global state is put back
         torch.manual_seed(seed)
         return model_class(name)(catalogue, options)
+
+
+def model_options(model: Recommender | str) -> pd.DataFrame:
+    """The options of a model, or of a registry name with its defaults: value, default, meaning."""
+    return options_table(model_config(model) if isinstance(model, str) else model.config)

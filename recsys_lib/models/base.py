@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -177,13 +178,22 @@ def _fit(value: Any, wanted: Any, what: str) -> Any:
     raise ValueError(f"{what} must be of type {'list' if simple is tuple else name}; got {value!r} ({type(value).__name__})")
 
 
-def options_table(dataclass_type: type) -> list[dict[str, Any]]:
-    """Every option with its default and its line of text (the field's metadata "help")."""
-    rows = []
-    for field in dataclasses.fields(dataclass_type):
-        default = field.default if field.default is not dataclasses.MISSING else field.default_factory()
-        rows.append({"option": field.name, "default": default, "meaning": field.metadata.get("help", "")})
-    return rows
+def options_table(options: Any) -> pd.DataFrame:
+    """Every option of a dataclass instance: its value, its default and its line of text."""
+    rows = [
+        {
+            "option": field.name,
+            "value": _shown(getattr(options, field.name)),
+            "default": _shown(field.default),
+            "meaning": field.metadata.get("help", ""),
+        }
+        for field in dataclasses.fields(options)
+    ]
+    return pd.DataFrame(rows, columns=["option", "value", "default", "meaning"]).set_index("option")
+
+
+def _shown(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def option(default: Any, help: str) -> Any:

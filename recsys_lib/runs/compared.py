@@ -18,6 +18,7 @@ from recsys_lib.runs.folder import RunFolder, finished_runs
 from recsys_lib.runs.trained import identity, lists_frame, load_model
 
 LIST_LENGTH = 100  # items a user kept for blending
+MOST_MODELS = 6  # side by side in one figure: as many as there are colours that everybody can tell apart
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Comparison:
         return self._grouped(lambda report: report.by_popularity(int(self.metric.split("@")[1])))
 
     def _grouped(self, of) -> pd.DataFrame:
-        order = self.table()["model"]
+        order = self.table()["model"][:MOST_MODELS]
         return pd.concat([of(self.reports[model]).assign(model=model) for model in order], ignore_index=True)
 
     def figures(self) -> dict[str, Plot]:
@@ -92,9 +93,7 @@ class Comparison:
         return {
             "model_comparison": model_comparison(pd.DataFrame(points), self.metric, **about),
             "by_activity": recall_by_group(self.by_activity(), self.metric, group_name="interactions seen of a user", **about),
-            "by_popularity": recall_by_group(
-                popularity, self.metric, group_name="popularity of the held-out item", counted="held-out rows", **about
-            ),
+            "by_popularity": recall_by_group(popularity, self.metric, group_name="popularity of the held-out item", **about),
         }
 
 

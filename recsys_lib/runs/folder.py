@@ -30,7 +30,7 @@ from recsys_lib.data.files import replacing, write_text
 from recsys_lib.runs.publishing import Published, publish
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from recsys_lib.display.plots import Plot
 
 LIST_COLUMNS = ["part", "user_id", "item_id", "rank", "score"]
 RECORDED_PACKAGES = (
@@ -218,7 +218,7 @@ class RunFolder:
         frame = pd.read_parquet(path, engine="pyarrow")
         return frame if part is None else frame[frame["part"] == part].reset_index(drop=True)
 
-    def save_figure(self, name: str, figure: Figure) -> Path:
+    def save_figure(self, name: str, figure: Plot) -> Path:
         """figures/<name>.png; the figure stays open.
 
         Raises:
@@ -228,7 +228,7 @@ class RunFolder:
             raise ValueError(f"a figure's name is its file's name: letters, digits, _ . - only; got {name!r}")
         path = self.path / "figures" / f"{name.removesuffix('.png')}.png"
         with replacing(path) as part:
-            figure.savefig(part, dpi=110, bbox_inches="tight")
+            part.write_bytes(figure.png())
         return path
 
     # -- the end ---------------------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from recsys_lib.data.files import replacing
 from recsys_lib.models.base import Recommender
 
 
-def save_weights(path: Path, model: Recommender, **about: str) -> None:
-    """The model's parameters as safetensors; `about` goes into the file's header."""
+def save_weights(path: Path, model: Recommender, *, epoch: int) -> None:
+    """The model's parameters as safetensors; its name and the epoch stand in the file's header."""
     weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
     with replacing(path) as part:
-        save_file(weights, part, metadata=about)
+        save_file(weights, part, metadata={"model": model.name, "epoch": str(epoch)})
 
 
 def load_weights(path: Path, model: Recommender) -> None:

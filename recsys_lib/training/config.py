@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+import pandas as pd
+
 from recsys_lib.models import model_class
-from recsys_lib.models.base import checked, option
+from recsys_lib.models.base import checked, option, options_table
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,8 @@ def train_config(model_name: str, **overrides: Any) -> TrainConfig:
         ValueError: an unknown model or setting ("did you mean"), a wrong type or value.
     """
     return checked(TrainConfig, model_class(model_name).training_defaults | overrides, "training setting")
+
+
+def train_options(config: TrainConfig) -> pd.DataFrame:
+    """Every setting: the value used, the general default, its meaning."""
+    return options_table(config)

@@ -200,7 +200,7 @@ class Trainer:
         model.load_state_dict(best_weights)
         model.eval()
         if self.run is not None:
-            save_weights(self.run.path / "best.safetensors", model, model=model.name, epoch=str(plateau.best_epoch))
+            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch)
         started = time.perf_counter()
         if best_report is None:  # the best epoch was before the interruption
             best_report = validate(model)
@@ -325,7 +325,7 @@ class Trainer:
             "rows": rows,
         }
         save_state(self._state_path, state)
-        save_weights(self.run.path / "last.safetensors", model, model=model.name, epoch=str(rows[-1]["epoch"]))
+        save_weights(self.run.path / "last.safetensors", model, epoch=rows[-1]["epoch"])
         self._kept_at = time.monotonic()
 
     def _resume(self, model, optimizer, plateau: Plateau, identity: dict) -> tuple[list[dict], dict[str, torch.Tensor]]:

@@ -1,0 +1,129 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 2 · Train one model · 모델 하나를 학습하기
+#
+# Which model, with which settings, and did it learn or learn by heart? Everything is chosen by validation; the test part
+# is not touched here. Each execution leaves one run folder.
+#
+# 어떤 모델을 어떤 설정으로 학습했고, 제대로 배웠는지 아니면 외웠는지를 봅니다. 모든 선택은 검증 데이터로 하며
+# 테스트 데이터는 여기서 쓰지 않습니다. 한 번 실행할 때마다 실행 폴더가 하나 남습니다.
+
+# %% tags=["parameters"]
+DATA_DIR = ""  # folder of the CSVs; empty: csv/ of the shared folder (empty too: the synthetic sample)
+OUT_DIR = ""  # runs/ goes below it; empty: the shared folder
+SEED = 7  # of the split, the first weights, the negatives and the dropout
+SPLIT = "leave_one_out_random"  # or leave_one_out_last, fraction
+K = 5  # length of the lists; recall@K on validation chooses the best epoch
+MODEL = "neumf"  # a name of the table below
+MODEL_CONFIG = {}  # options of the model, e.g. {"layers": [128, 64, 32], "dropout": 0.2}
+TRAIN_CONFIG = {}  # settings of the training, e.g. {"learning_rate": 0.001, "epochs": 50}
+RUN_DIR = ""  # the run folder that a batch made; empty: a new one
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not Path("/content/drive/MyDrive").is_dir():
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
+# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
+on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
+nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
+sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
+
+from colab_bootstrap import bootstrap
+
+ws = bootstrap(DATA_DIR, OUT_DIR)
+
+# %%
+import pandas as pd
+
+from recsys_lib import (
+    Evaluator,
+    RunFolder,
+    Trainer,
+    build_model,
+    finish_training,
+    make_split,
+    model_options,
+    read_dataset,
+    train_config,
+    train_options,
+)
+
+pd.set_option("display.max_colwidth", None)
+parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "MODEL", "MODEL_CONFIG", "TRAIN_CONFIG")}
+
+# %% [markdown]
+# ## The data and its split · 데이터와 분할
+#
+# If the held-out part is lopsided against train, a score on it speaks for another kind of rows.
+#
+# 따로 떼어 둔 부분이 학습 데이터와 다르게 치우쳐 있으면, 그 점수는 다른 종류의 데이터에 대한 점수입니다.
+
+# %%
+dataset = read_dataset(ws.data_dir)
+split = make_split(SPLIT, dataset.interactions, seed=SEED)
+print(dataset.title, "|", dataset.interactions, "|", split.verdict())
+split.describe()
+
+# %% [markdown]
+# ## The model and its options · 모델과 설정
+#
+# Every option, its default and what is used now. A misspelt name is an error, not a silent default.
+#
+# 모든 설정의 기본값과 지금 쓰는 값입니다. 이름을 잘못 쓰면 조용히 무시하지 않고 오류로 알려 줍니다.
+
+# %%
+model = build_model(MODEL, dataset.catalogue, seed=SEED, **MODEL_CONFIG)
+config = train_config(MODEL, **{"monitor": f"recall@{K}", "seed": SEED} | TRAIN_CONFIG)
+display(model_options(model), train_options(config) if model.needs_training else "a closed form: nothing to train")
+
+# %% [markdown]
+# ## Training · 학습
+#
+# The learning rate falls when recall on validation stands still; at its floor, training ends and says so.
+#
+# 검증 recall이 멈추면 학습률이 내려가고, 하한에 닿으면 학습을 끝내고 그 이유를 알려 줍니다.
+
+# %%
+run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="training", model=MODEL, member=ws.member)
+validate = Evaluator(split.validation, seen=split.train, ks=[K, 10, 20], list_length=100).evaluate
+record = Trainer(config, run).fit(model, split.train, validate)
+print(record.stopped_because, record.verdict, sep="\n")
+print(f"{record.seconds_training:.1f} s in training, {record.seconds_evaluation:.1f} s in evaluation")
+
+# %% [markdown]
+# ## What it reached on validation · 검증 결과
+#
+# Full catalogue, train rows masked; 95 % intervals over users. · 전체 아이템 중 순위, 학습 데이터는 제외, 사용자 기준 95 % 구간.
+
+# %%
+record.report.table()
+
+# %% [markdown]
+# ## Does recall follow the loss? Which loss to aim at? · 로스가 내려가면 recall도 오르나? 목표 로스는?
+#
+# The curves and the path of recall over loss; both are kept in the run folder. · 두 그림은 실행 폴더에 저장됩니다.
+
+# %%
+figures = finish_training(
+    run, model, record, dataset=dataset, split=split, config=config, seed=SEED, parameters=parameters
+)
+display(*figures)
+print("run", run.name)

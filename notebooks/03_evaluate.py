@@ -1,0 +1,123 @@
+# ---
+# jupyter:
+#   jupytext:
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # 3 · Which model is best, and the submission · 어느 모델이 가장 좋은가, 그리고 제출 파일
+#
+# The test part judges models that validation has chosen. Then the best one is fitted again on every row and writes the file.
+#
+# 검증으로 고른 모델들을 테스트 데이터로 평가합니다. 그다음 가장 좋은 모델을 모든 데이터로 다시 학습해 제출 파일을 만듭니다.
+
+# %% tags=["parameters"]
+DATA_DIR = ""  # folder of the CSVs; empty: csv/ of the shared folder (empty too: the synthetic sample)
+OUT_DIR = ""  # where runs/ is; empty: the shared folder
+SEED = 7  # of the split: the one that the models were trained with
+SPLIT = "leave_one_out_random"  # or leave_one_out_last, fraction: likewise
+K = 5  # length of the lists
+RUNS = []  # names of run folders; empty: the newest finished training of every model on this data and split
+SUBMIT = True  # refit the best model on every row and write submission.csv
+RUN_DIR = ""  # the run folder that a batch made; empty: a new one
+
+# %%
+import os
+import sys
+from pathlib import Path
+
+if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not Path("/content/drive/MyDrive").is_dir():
+    from google.colab import drive
+
+    drive.mount("/content/drive")
+# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
+# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
+on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
+nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
+sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
+
+from colab_bootstrap import bootstrap
+
+ws = bootstrap(DATA_DIR, OUT_DIR)
+
+# %%
+import pandas as pd
+
+from recsys_lib import (
+    RunFolder,
+    compare_runs,
+    finish_evaluation,
+    make_split,
+    read_dataset,
+    recommend,
+    refit,
+    runs_to_compare,
+    template_of,
+    write_submission,
+)
+
+pd.set_option("display.max_colwidth", None)
+parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "SUBMIT")}
+
+# %% [markdown]
+# ## The runs · 비교할 실행
+#
+# Only runs on the same rows and the same split stand in one table. · 같은 데이터와 같은 분할로 학습한 실행만 한 표에 놓습니다.
+
+# %%
+dataset = read_dataset(ws.data_dir)
+split = make_split(SPLIT, dataset.interactions, seed=SEED)
+runs = runs_to_compare(ws.runs_dir, dataset, split, RUNS)
+print(dataset.title, *(run.name for run in runs), sep="\n")
+
+# %% [markdown]
+# ## One table · 하나의 표
+#
+# Every user, the whole catalogue, everything known masked. · 모든 사용자, 전체 아이템, 이미 아는 아이템은 제외합니다.
+
+# %%
+comparison = compare_runs(runs, dataset, split, metric=f"recall@{K}", ks=[K, 10, 20])
+print(comparison.caption)
+comparison.table()
+
+# %% [markdown]
+# ## For whom, and for which items? · 어떤 사용자, 어떤 아이템에 강한가?
+#
+# A model that leads on average may lose among the quiet users or the rare items. · 평균이 높아도 활동이 적은 사용자나 드문 아이템에는 약할 수 있습니다.
+
+# %%
+figures = comparison.figures()
+display(*figures.values())
+
+# %% [markdown]
+# ## The submission · 제출 파일
+#
+# The model that was best on validation, with the same options, on every row. The file is checked before it exists: columns,
+# users and their order, list lengths, unknown, duplicate and already chosen items.
+#
+# 검증에서 가장 좋았던 모델을 같은 설정으로 모든 데이터에 다시 학습합니다. 파일은 저장 전에 열, 사용자 순서, 개수, 중복,
+# 이미 선택한 아이템까지 모두 검사합니다.
+
+# %%
+run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member)
+if SUBMIT:
+    template = template_of(dataset, K)
+    final = refit(comparison.best, dataset)
+    recommendations = recommend(final, dataset.interactions, users=template.users, k=template.k)
+    path = run.path / "submission.csv"
+    write_submission(recommendations, template, seen=dataset.interactions, catalogue=dataset.catalogue, path=path)
+    print(f"{comparison.best.model} refitted on {len(dataset.interactions):,} rows; {len(recommendations):,} rows written")
+    print(f"{recommendations.attrs['n_fallback']:,} users without history got popular items")
+    display(recommendations.head(template.k))
+
+# %%
+submission = "submission.csv" if SUBMIT else None
+finish_evaluation(run, comparison, figures, parameters=parameters, submission=submission)
+print("run", run.name)

@@ -1,0 +1,140 @@
+import numpy as np
+import pytest
+import torch
+
+from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.splits import fraction_split, leave_one_out
+from recsys_lib.evaluation.evaluator import Evaluator, fit_recall
+from recsys_lib.models import build_model
+from recsys_lib.models.base import Recommender
+
+
+class Given(Recommender):
+    """Scores from a table, as if it had been trained on `trained_on`."""
+
+    name = "given"
+    needs_training = False
+
+    def __init__(self, catalogue, scores, trained_on):
+        super().__init__(catalogue, None)
+        self.scores = torch.as_tensor(scores, dtype=torch.float32)
+        self.trained_on = trained_on.pair_keys
+
+    def score(self, users, history):
+        return self.scores[users].clone()
+
+
+def oracle(scores, held_out, seen, k):
+    """The slow way, a user at a time: recall, truncated recall, ndcg and hit rate at k."""
+    values = []
+    for user in range(held_out.n_users):
+        truth = set(held_out.items[held_out.users == user].tolist())
+        if not truth:
+            continue
+        known = set(seen.items[seen.users == user].tolist())
+        row = scores[user]
+        ranked = sorted((item for item in range(held_out.n_items) if item not in known), key=lambda item: (-row[item], item))
+        hits = [item in truth for item in ranked[:k]]
+        dcg = sum(1 / np.log2(r + 2) for r, hit in enumerate(hits) if hit)
+        ideal = sum(1 / np.log2(r + 2) for r in range(min(k, len(truth))))
+        values.append([sum(hits) / len(truth), sum(hits) / min(k, len(truth)), dcg / ideal, any(hits)])
+    return np.array(values, dtype=np.float64)
+
+
+@pytest.mark.parametrize("levels", [3, 10_000])  # many ties, hardly any
+@pytest.mark.parametrize("k", [1, 5, 12])
+def test_equal_to_the_slow_oracle_to_the_last_hit(market_log, market_catalogue, levels, k):
+    split = fraction_split(market_log, fractions=(0.5, 0.2, 0.3), seed=1)
+    scores = np.random.default_rng(k).integers(0, levels, (60, 40)) - levels // 2
+    report = Evaluator(split.test, seen=split.known_before_test, ks=[k]).evaluate(Given(market_catalogue, scores, split.train))
+    expected = oracle(scores, split.test, split.known_before_test, k)
+    for column, name in enumerate(["recall", "truncated_recall", "ndcg", "hit_rate"]):
+        assert report.values[f"{name}@{k}"] == pytest.approx(expected[:, column], abs=1e-6)
+    assert report.hits.sum() == round((expected[:, 0] * report.n_held_out).sum())
+
+
+def test_a_perfect_scorer_gets_one_and_users_without_answers_are_skipped(toy_log, toy_catalogue):
+    split = leave_one_out(toy_log, seed=0)
+    scores = torch.zeros(4, 6)
+    scores[split.test.users, split.test.items] = 1.0
+    report = Evaluator(split.test, seen=split.known_before_test, ks=[1, 3]).evaluate(Given(toy_catalogue, scores, split.train))
+    assert all(report.mean(f"{name}@{k}") == 1.0 for name in ("recall", "ndcg", "mrr", "map", "hit_rate") for k in (1, 3))
+    assert report.users.tolist() == [0, 1, 2] and report.n_skipped == 1
+    assert report.rows == {"fit": len(split.train), "query": len(split.known_before_test), "mask": len(split.known_before_test), "held_out": 3}
+
+
+# ---- the two locks
+
+
+def test_lock_one_held_out_rows_among_seen_are_refused(toy_log):
+    split = leave_one_out(toy_log, seed=0)
+    with pytest.raises(ValueError, match="3 of 3 held-out rows are among `seen`: the model would be shown the very answers"):
+        Evaluator(split.test, seen=toy_log, ks=[3])
+    with pytest.raises(ValueError, match="among `history`"):
+        Evaluator(split.test, seen=split.known_before_test, history=toy_log, ks=[3])
+
+
+def test_lock_two_a_model_trained_on_the_answers_is_refused(market_log, market_catalogue):
+    """The leak of the notes: validation rows left in training."""
+    from recsys_lib.training.config import train_config
+    from recsys_lib.training.trainer import Trainer
+
+    split = fraction_split(market_log, seed=0)
+    validate = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate
+    model = build_model("ease", market_catalogue, seed=0)
+    with pytest.raises(ValueError, match="It has already been told these answers.*Train on split.train alone"):
+        Trainer(train_config("ease", monitor="recall@5")).fit(model, split.known_before_test, validate)
+
+
+def test_a_model_that_was_never_trained_is_refused(toy_log, toy_catalogue):
+    split = leave_one_out(toy_log, seed=0)
+    with pytest.raises(ValueError, match="this ease was never trained"):
+        Evaluator(split.test, seen=split.known_before_test, ks=[3]).evaluate(build_model("ease", toy_catalogue, seed=0))
+
+
+def test_parts_of_different_catalogues_and_empty_parts_are_refused(toy_log):
+    split = leave_one_out(toy_log, seed=0)
+    other = Interactions([0], [6], 4, 7)
+    with pytest.raises(ValueError, match=r"share one catalogue; got \[\(4, 6\), \(4, 7\)\]"):
+        Evaluator(split.test, seen=other, ks=[3])
+    with pytest.raises(ValueError, match="nothing is held out"):
+        Evaluator(split.test.take(np.zeros(3, dtype=bool)), seen=split.train, ks=[3])
+    with pytest.raises(ValueError, match=r"ks must lie in 1..6 .*; got \[7\]"):
+        Evaluator(split.test, seen=split.train, ks=[7])
+
+
+# ---- what the report says
+
+
+def test_groups_by_activity_and_popularity_add_up(market_log, market_catalogue):
+    split = fraction_split(market_log, seed=3)
+    scores = np.random.default_rng(0).random((60, 40))
+    report = Evaluator(split.test, seen=split.known_before_test, ks=[5, 10]).evaluate(Given(market_catalogue, scores, split.train))
+    groups = report.by_activity("recall@10")
+    assert groups["users"].sum() == len(report.users)
+    assert (groups["value"] * groups["users"]).sum() / groups["users"].sum() == pytest.approx(report.mean("recall@10"))
+    popularity = report.by_popularity(10)
+    assert popularity["rows"].sum() == len(split.test)
+    assert (popularity["value"] * popularity["rows"]).sum() == pytest.approx(report.hits[:, :10].sum())
+
+
+def test_table_and_summary_hold_every_metric_with_its_interval(toy_log, toy_catalogue):
+    split = leave_one_out(toy_log, seed=0)
+    report = Evaluator(split.test, seen=split.known_before_test, ks=[2]).evaluate(Given(toy_catalogue, torch.rand(4, 6), split.train))
+    table = report.table()
+    assert {"recall@2", "truncated_recall@2", "ndcg@2", "hit_rate@2", "mrr@2", "map@2", "coverage@2", "novelty@2"} == set(table.index)
+    assert (table.loc["recall@2", "low"] <= table.loc["recall@2", "mean"] <= table.loc["recall@2", "high"])
+    assert report.summary()["users_skipped"] == 1
+    with pytest.raises(KeyError, match="no metric 'recall@7' in this report; there are recall@2"):
+        report.mean("recall@7")
+
+
+def test_fit_recall_unmasks_the_probe_alone_and_says_what_it_is(market_log, market_catalogue):
+    # A model that gives its training rows the highest scores remembers everything.
+    scores = np.zeros((60, 40))
+    scores[market_log.users, market_log.items] = 1
+    model = Given(market_catalogue, scores, market_log)
+    report = fit_recall(model, market_log, held_per_user=np.full(60, 2), ks=[2, 5])
+    assert report.mean("recall@2") == 1.0
+    assert report.kind == "fit recall (not a validation)"
+    assert report.rows == {"fit": 360, "query": 360, "mask": 360 - 2 * 60, "held_out": 2 * 60}

@@ -1,0 +1,120 @@
+import numpy as np
+import pytest
+import torch
+
+from recsys_lib.data.interactions import Interactions
+from recsys_lib.evaluation import ranking
+from recsys_lib.evaluation.ranking import rank, recommend, top_k
+from recsys_lib.models.base import Recommender
+
+
+class Fixed(Recommender):
+    """Gives the scores it was made with."""
+
+    name = "fixed"
+    needs_training = False
+
+    def __init__(self, catalogue, scores, cannot=()):
+        super().__init__(catalogue, None)
+        self.scores, self.cannot = torch.as_tensor(scores, dtype=torch.float32), torch.tensor(list(cannot), dtype=torch.long)
+        self.trained_on = np.array([], dtype=np.int64)
+
+    def score(self, users, history):
+        assert len(users) == len(history)
+        return self.scores[users].clone()
+
+    def can_score(self, users, history):
+        return ~torch.isin(users, self.cannot)
+
+
+def slow_top_k(row, k):
+    return sorted(range(len(row)), key=lambda item: (-row[item], item))[:k]
+
+
+@pytest.mark.parametrize("levels", [2, 5, 1000])
+def test_top_k_breaks_ties_by_index(levels):
+    scores = torch.from_numpy(np.random.default_rng(levels).integers(0, levels, (50, 30)).astype("float32")) - levels / 2
+    scores[3] = -torch.inf  # a row in which nothing is left
+    for k in (1, 5, 29, 30):
+        values, indexes = top_k(scores, k)
+        assert indexes.tolist() == [slow_top_k(row, k) for row in scores.tolist()]
+        assert torch.equal(values, scores.gather(1, indexes))
+
+
+def test_seen_items_never_return_even_when_every_score_is_negative(toy_catalogue, toy_log):
+    scores = -1.0 - torch.arange(24).view(4, 6)
+    found = rank(Fixed(toy_catalogue, scores), torch.arange(4), history=toy_log, seen=toy_log, k=6)
+    assert found.items.tolist() == [
+        [3, 4, 5, -1, -1, -1],
+        [0, 2, 4, 5, -1, -1],
+        [1, 4, -1, -1, -1, -1],
+        [0, 1, 2, 3, 4, 5],
+    ]
+    assert torch.equal(found.scores == -torch.inf, found.items == -1)
+
+
+def test_the_block_size_changes_nothing(toy_catalogue, toy_log, monkeypatch):
+    model = Fixed(toy_catalogue, torch.rand(4, 6, generator=torch.Generator().manual_seed(0)), cannot=[1])
+    users = torch.tensor([2, 0, 3, 1])
+    whole = rank(model, users, history=toy_log, seen=toy_log, k=3)
+    original = Fixed.score
+
+    def short_of_memory(self, users, history):
+        if len(users) > 1:
+            raise torch.OutOfMemoryError("pretended")
+        return original(self, users, history)
+
+    monkeypatch.setattr(Fixed, "score", short_of_memory)
+    halved = rank(model, users, history=toy_log, seen=toy_log, k=3)
+    for name in ("items", "scores", "fallback"):
+        assert torch.equal(getattr(whole, name), getattr(halved, name))
+
+
+def test_users_that_the_model_cannot_score_get_what_is_popular(toy_catalogue, toy_log):
+    model = Fixed(toy_catalogue, torch.zeros(4, 6), cannot=[1, 3])
+    found = rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3)
+    assert found.fallback.tolist() == [False, True, False, True]
+    # counts of items 0..5 are 2, 2, 2, 2, 0, 1; user 1 has seen 1 and 3, user 3 nothing; ties by index
+    assert found.items[1].tolist() == [0, 2, 5]
+    assert found.items[3].tolist() == [0, 1, 2]
+
+
+def test_nan_scores_are_an_error_that_names_the_model(toy_catalogue, toy_log):
+    scores = torch.zeros(4, 6)
+    scores[2, 4] = torch.nan
+    with pytest.raises(ValueError, match="fixed gives NaN scores"):
+        rank(Fixed(toy_catalogue, scores), torch.arange(4), history=toy_log, seen=toy_log, k=2)
+
+
+def test_recommend_speaks_in_external_ids_and_in_the_order_asked(toy_catalogue, toy_log):
+    frame = recommend(Fixed(toy_catalogue, torch.arange(24.0).view(4, 6)), toy_log, users=np.array([3, 1]), k=2)
+    assert frame["user_id"].tolist() == ["u3", "u3", "u1", "u1"]
+    assert frame["item_id"].tolist() == ["i5", "i4", "i5", "i4"]
+    assert frame["rank"].tolist() == [1, 2, 1, 2]
+    assert frame["score"].tolist() == [23.0, 22.0, 11.0, 10.0]
+    assert frame.attrs["n_fallback"] == 0
+
+
+def test_recommend_says_who_has_too_little_left(toy_catalogue, toy_log):
+    with pytest.raises(ValueError, match="user 'u2' has seen all but 2 of 6 items; 3 unseen ones were asked for"):
+        recommend(Fixed(toy_catalogue, torch.zeros(4, 6)), toy_log, users=np.arange(4), k=3)
+
+
+def test_blocks_cover_every_user_of_a_large_catalogue(monkeypatch):
+    # 2^20 / 400,000 items: two users a block, and a last block of one
+    n_items = 400_000
+    log = Interactions([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], 5, n_items)
+
+    class Shift(Fixed):
+        def score(self, users, history):
+            assert len(users) <= 2
+            scores = torch.zeros(len(users), n_items)
+            scores[torch.arange(len(users)), users * 10] = 1.0
+            return scores
+
+    class Sizes:
+        n_users, n_items = 5, 400_000
+
+    found = rank(Shift(Sizes, torch.zeros(1)), torch.arange(5), history=log, seen=log, k=1)
+    assert found.items.flatten().tolist() == [0, 10, 20, 30, 40]
+    assert ranking.rank is rank
