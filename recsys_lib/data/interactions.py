@@ -198,13 +198,19 @@ class History:
     def times(self, weights: torch.Tensor) -> torch.Tensor:
         """(B, n_items) of ones and zeros times (n_items, m) weights: (B, m).
 
-        Sparse where the rows are short; from about 2 % on a dense product is faster, on every device.
+        Sparse where the rows are short; from about 1 % on a dense product is faster.
         """
         import torch
 
         n_items = len(weights)
-        if len(self.items) < 0.02 * len(self) * n_items:
+        if len(self.items) > 0.01 * len(self) * n_items:
+            dense = torch.zeros(len(self), n_items, dtype=weights.dtype, device=weights.device)
+            dense[self.rows, self.items] = 1
+            return dense @ weights
+        if weights.device.type == "cuda":
             return torch.sparse.mm(self.matrix(n_items), weights)
-        dense = torch.zeros(len(self), n_items, dtype=weights.dtype, device=weights.device)
-        dense[self.rows, self.items] = 1
-        return dense @ weights
+        # On a CPU the sparse product first copies all of `weights`, at every call; adding up its rows does not.
+        result = torch.zeros(len(self), weights.shape[1], dtype=weights.dtype)
+        for rows, items in zip(self.rows.split(2048), self.items.split(2048)):
+            result.index_add_(0, rows, weights[items])
+        return result

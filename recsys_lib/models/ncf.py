@@ -71,7 +71,15 @@ class NCF(Recommender):
     Config = NCFConfig
     has_product: ClassVar[bool]
     has_tower: ClassVar[bool]
-    training_defaults = {"epochs": 30, "batch_size": 4096, "learning_rate": 2e-3}
+    # Scoring all pairs costs more than an epoch, so it looks every second one; the patience counts evaluations.
+    training_defaults = {
+        "epochs": 30,
+        "batch_size": 4096,
+        "learning_rate": 2e-3,
+        "evaluate_every": 2,
+        "plateau_patience": 1,
+        "early_stopping_patience": 3,
+    }
 
     def __init__(self, catalogue, config: NCFConfig) -> None:
         super().__init__(catalogue, config)
@@ -172,10 +180,12 @@ class NCF(Recommender):
             scores += (self.user_factors(users) * product_weight) @ item_factors.T
         if self.has_tower:
             user_half = self._user_half(users)  # (B, layers[0])
-            # About 2^16 pairs at a time: a tile that stays in the cache.
-            for rows in torch.arange(len(users), device=users.device).split(max(1, 2**16 // self.catalogue.n_items)):
-                hidden = self._after_first(user_half[rows, None, :] + item_half)  # (b, n_items, layers[-1])
-                scores[rows] += hidden @ tower_weight
+            # A tile of users whose widest layer stays in the cache; a GPU is better fed with more.
+            width = self.config.layers[0] * self.catalogue.n_items
+            tile = max(1, (2**28 if users.is_cuda else 2**20) // width)
+            for start in range(0, len(users), tile):
+                hidden = self._after_first(user_half[start : start + tile, None, :] + item_half)  # (b, n_items, layers[-1])
+                scores[start : start + tile] += hidden @ tower_weight
         return scores
 
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:

@@ -79,7 +79,7 @@ def test_lock_two_a_model_trained_on_the_answers_is_refused(market_log, market_c
     from recsys_lib.training.config import train_config
     from recsys_lib.training.trainer import Trainer
 
-    split = fraction_split(market_log, seed=0)
+    split = fraction_split(market_log, fractions=(0.6, 0.2, 0.2), seed=0)
     validate = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate
     model = build_model("ease", market_catalogue, seed=0)
     with pytest.raises(ValueError, match="It has already been told these answers.*Train on split.train alone"):
@@ -107,7 +107,7 @@ def test_parts_of_different_catalogues_and_empty_parts_are_refused(toy_log):
 
 
 def test_groups_by_activity_and_popularity_add_up(market_log, market_catalogue):
-    split = fraction_split(market_log, seed=3)
+    split = fraction_split(market_log, fractions=(0.6, 0.2, 0.2), seed=3)
     scores = np.random.default_rng(0).random((60, 40))
     report = Evaluator(split.test, seen=split.known_before_test, ks=[5, 10]).evaluate(Given(market_catalogue, scores, split.train))
     groups = report.by_activity("recall@10")
