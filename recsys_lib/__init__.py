@@ -21,6 +21,7 @@ _HOMES = {
     "finish_training": "runs.trained",
     "fit_recall": "evaluation.evaluator",
     "fraction_split": "data.splits",
+    "host_metric": "runs.submission",
     "leave_one_out": "data.splits",
     "load_model": "runs.trained",
     "make_split": "data.splits",

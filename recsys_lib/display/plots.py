@@ -35,6 +35,7 @@ INCHES_WIDE = 9.0
 DENSITY = 96  # dots an inch on the page; pictures carry twice as many
 MAX_BYTES = 150_000
 SYNTHETIC = "SYNTHETIC DATA"
+FEW = 30  # a group smaller than this is drawn pale and makes no headline
 
 _THEME = {
     "font.size": 9,
@@ -211,7 +212,7 @@ def training_curves(
             metric_axes.annotate(
                 f"best: epoch {int(best['epoch'])}, {best[metric]:.4f}",
                 (best["epoch"], best[metric]),
-                xytext=(-10 if left else 10, -14),
+                xytext=(-10 if left else 10, -26),
                 textcoords="offset points",
                 ha="right" if left else "left",
                 color=ORANGE,
@@ -445,9 +446,11 @@ def recall_by_group(
     )
     users = table.groupby("group", sort=False)["users"].max().reindex(groups)
     figure = Plot(
-        title or _group_sentence(values, metric, group_name),
+        title or _group_sentence(values, users, metric, group_name),
         height=4.4,
-        footer=" · ".join(filter(None, [footer, f"{int(users.sum()):,} in all groups; n under each group"])),
+        footer=" · ".join(
+            filter(None, [footer, f"{int(users.sum()):,} in all groups", f"pale: n < {FEW}" if (users < FEW).any() else ""])
+        ),
         synthetic=synthetic,
     )
     with theme():
@@ -455,7 +458,9 @@ def recall_by_group(
         width = 0.8 / len(models)
         for place, model in enumerate(models):
             x = np.arange(len(groups)) + (place - (len(models) - 1) / 2) * width
-            axes.bar(x, values[model].fillna(0), width * 0.92, color=PALETTE[place], label=str(model))
+            bars = axes.bar(x, values[model].fillna(0), width * 0.92, color=PALETTE[place], label=str(model))
+            for bar, n in zip(bars, users):
+                bar.set_alpha(0.3 if n < FEW else 1.0)
             if len(models) * len(groups) <= 24:
                 for left, value in zip(x, values[model]):
                     if np.isfinite(value):
@@ -478,8 +483,11 @@ def recall_by_group(
     return figure
 
 
-def _group_sentence(values: pd.DataFrame, metric: str, group_name: str) -> str:
-    best = values.mean().idxmax()
+def _group_sentence(values: pd.DataFrame, users: pd.Series, metric: str, group_name: str) -> str:
+    enough = users >= FEW  # a group of three would make any headline
+    if enough.any():
+        values, users = values[enough], users[enough]
+    best = values.mul(users, axis=0).sum().idxmax()
     column = values[best].dropna()
     if len(column) < 2:
         return f"{metric} of {best}: {column.iloc[0]:.4f}" if len(column) else f"{metric} by {group_name}"

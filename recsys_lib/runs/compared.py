@@ -147,6 +147,8 @@ def finish_evaluation(
             "part": "test",
             "caption": comparison.caption,
             "table": comparison.table(),
+            "by_activity": comparison.by_activity(),
+            "by_popularity": comparison.by_popularity(),
             "best": comparison.best.name,
             "submission": submission,
             "reports": {model: report.summary() for model, report in comparison.reports.items()},

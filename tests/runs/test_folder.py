@@ -167,10 +167,10 @@ def test_lists_add_a_part_and_replace_the_same_part(tmp_path):
 
 
 def test_a_figure_is_a_png(tmp_path):
-    from matplotlib.figure import Figure
+    from recsys_lib.display.plots import Plot
 
     run = make(tmp_path)
-    figure = Figure(figsize=(2, 1))
+    figure = Plot("one line", height=2)
     figure.subplots().plot([1, 2])
     path = run.save_figure("loss_and_recall", figure)
     assert path == run.path / "figures" / "loss_and_recall.png" and path.read_bytes().startswith(b"\x89PNG")
