@@ -1,5 +1,6 @@
 # ---
 # jupyter:
+#   accelerator: GPU
 #   jupytext:
 #     formats: ipynb,py:percent
 #     text_representation:
@@ -58,6 +59,7 @@ from recsys_lib import (
     RunFolder,
     Trainer,
     build_model,
+    cut_offs,
     finish_training,
     make_split,
     model_options,
@@ -103,7 +105,8 @@ display(model_options(model), train_options(config) if model.needs_training else
 
 # %%
 run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="training", model=MODEL, member=ws.member)
-validate = Evaluator(split.validation, seen=split.train, ks=[K, 10, 20], list_length=100).evaluate
+ks = cut_offs(K, split.train.n_items)
+validate = Evaluator(split.validation, seen=split.train, ks=ks, list_length=100).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)
 print(record.stopped_because, record.verdict, sep="\n")
 print(f"{record.seconds_training:.1f} s in training, {record.seconds_evaluation:.1f} s in evaluation")

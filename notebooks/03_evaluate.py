@@ -1,5 +1,6 @@
 # ---
 # jupyter:
+#   accelerator: GPU
 #   jupytext:
 #     formats: ipynb,py:percent
 #     text_representation:
@@ -83,7 +84,7 @@ print(dataset.title, *(run.name for run in runs), sep="\n")
 # Every user, the whole catalogue, everything known masked. · 모든 사용자, 전체 아이템, 이미 아는 아이템은 제외합니다.
 
 # %%
-comparison = compare_runs(runs, dataset, split, metric=f"recall@{K}", ks=[K, 10, 20])
+comparison = compare_runs(runs, dataset, split, metric=f"recall@{K}")
 print(comparison.caption)
 comparison.table()
 

@@ -17,6 +17,7 @@ _HOMES = {
     "build_model": "models",
     "check_submission": "runs.submission",
     "compare_runs": "runs.compared",
+    "cut_offs": "evaluation.evaluator",
     "finish_evaluation": "runs.compared",
     "finish_training": "runs.trained",
     "fit_recall": "evaluation.evaluator",

@@ -195,6 +195,11 @@ class Evaluator:
         return _measure(model, self.held_out, self.seen, self.history, self.ks, self.list_length, "evaluation")
 
 
+def cut_offs(k: int, n_items: int) -> list[int]:
+    """The ks of a report: k itself, and the usual 10 and 20 where the catalogue is that large."""
+    return sorted({k, *(usual for usual in (10, 20) if usual <= n_items)})
+
+
 def fit_recall(
     model: Recommender, train: Interactions, *, held_per_user: np.ndarray, ks: Sequence[int], seed: int = 0
 ) -> Report:

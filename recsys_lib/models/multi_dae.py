@@ -47,7 +47,7 @@ class UserRows:
 class MultiDAE(Recommender):
     name = "multi_dae"
     Config = MultiDAEConfig
-    training_defaults = {"epochs": 100, "batch_size": 500, "learning_rate": 1e-3}
+    training_defaults = {"epochs": 100, "batch_size": 256, "learning_rate": 1e-3}
 
     def __init__(self, catalogue, config: MultiDAEConfig) -> None:
         super().__init__(catalogue, config)

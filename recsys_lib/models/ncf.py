@@ -131,6 +131,10 @@ class NCF(Recommender):
         self._item_side = None  # the weights may change, or have changed
         return super().train(mode)
 
+    def load_state_dict(self, *arguments, **named):
+        self._item_side = None
+        return super().load_state_dict(*arguments, **named)
+
     # ---- learning
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:

@@ -13,7 +13,7 @@ import pandas as pd
 from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.display.plots import Plot, model_comparison, recall_by_group
-from recsys_lib.evaluation.evaluator import Evaluator, Report
+from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
 from recsys_lib.runs.folder import RunFolder, finished_runs
 from recsys_lib.runs.trained import identity, lists_frame, load_model
 
@@ -55,7 +55,8 @@ class Comparison:
     def table(self) -> pd.DataFrame:
         """A row a model, best on test first."""
         k = self.metric.split("@")[1]
-        metrics = [self.metric, f"ndcg@{k}", "recall@20", f"coverage@{k}", f"novelty@{k}"]
+        longest = cut_offs(int(k), self.split.test.n_items)[-1]
+        metrics = [self.metric, f"ndcg@{k}", f"recall@{longest}", f"coverage@{k}", f"novelty@{k}"]
         rows = []
         for model, report in self.reports.items():
             low, high = report.interval(self.metric)
@@ -115,16 +116,14 @@ def runs_to_compare(runs_dir: Path, dataset: Dataset, split: Split, names: Seque
     return [newest[model] for model in sorted(newest)]
 
 
-def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, metric: str, ks: Sequence[int]) -> Comparison:
+def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, metric: str) -> Comparison:
     """Every run's model, brought back and judged on the test part: full catalogue, all that was known masked.
 
     Args:
-        metric: e.g. "recall@5". ks: cut-offs of the reports; that of `metric` and 20 are added.
+        metric: that the table leads with and that chooses on validation, e.g. "recall@5".
     """
-    ks = sorted({*ks, 20, int(metric.split("@")[1])})
-    evaluator = Evaluator(
-        split.test, seen=split.known_before_test, ks=[k for k in ks if k <= split.test.n_items], list_length=LIST_LENGTH
-    )
+    ks = cut_offs(int(metric.split("@")[1]), split.test.n_items)
+    evaluator = Evaluator(split.test, seen=split.known_before_test, ks=ks, list_length=LIST_LENGTH)
     reports, by_name = {}, {}
     for run in runs:
         name = run.model if run.model not in by_name else run.name  # two runs of one model: by their folders

@@ -114,7 +114,7 @@ class Trainer:
             model.to(self.device)
             model.prepare(interactions, self._generator(0))
             model.trained_on = interactions.pair_keys
-            if not model.needs_training:
+            if not model.needs_training or not learning_rates:
                 return
             optimizer = self._optimizer(model)
             with progress(len(learning_rates), f"{model.name} refit") as bar:

@@ -1,0 +1,49 @@
+"""What the README shows is tried: its model in one file, its commands and its files."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
+
+ROOT = Path(__file__).parents[1]
+PAGES = ["README.md", "README.ko.md"]
+
+
+def example(page: str) -> str:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    return re.search(r"<!-- example: recent_popularity -->\n```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def test_the_model_of_the_readme_works_as_one_file(tmp_path, monkeypatch, market_log, market_catalogue):
+    (tmp_path / "recent_popularity.py").write_text(example("README.md"), encoding="utf-8")
+    monkeypatch.setattr(models, "__path__", [*models.__path__, str(tmp_path)])
+    assert "recent_popularity" in model_names()
+    split = fraction_split(market_log, fractions=(0.6, 0.2, 0.2), seed=0)
+    model = build_model("recent_popularity", market_catalogue, seed=0, share=0.5)
+    validate = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate
+    record = Trainer(train_config("recent_popularity", monitor="recall@5")).fit(model, split.train, validate)
+    latest = split.train.items[len(split.train) // 2 :]
+    assert model.counts[int(latest[0])] == (latest == latest[0]).sum()
+    assert record.report.mean("recall@5") > 0
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_two_commands_open_the_page(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    assert text.index("python colab_bootstrap.py run") < text.index("python colab_bootstrap.py test") < 600
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_link_leads_somewhere(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    links = re.findall(r"\]\(([^)#]+)\)", text)
+    assert len(links) > 5
+    missing = [link for link in links if "://" not in link and not (ROOT / link).exists()]
+    assert not missing
+
+
+def test_both_pages_show_the_same_figures():
+    tables = [re.findall(r"^\| (?:multi_dae|ease|user_knn|neumf|popularity) .*$", (ROOT / page).read_text(encoding="utf-8"), re.M) for page in PAGES]
+    assert tables[0] and tables[0] == tables[1]
