@@ -108,7 +108,7 @@ run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="training", model=MODE
 ks = cut_offs(K, split.train.n_items)
 validate = Evaluator(split.validation, seen=split.train, ks=ks, list_length=100).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)
-print(record.stopped_because, record.verdict, sep="\n")
+print(record.verdict)
 print(f"{record.seconds_training:.1f} s in training, {record.seconds_evaluation:.1f} s in evaluation")
 
 # %% [markdown]

@@ -26,7 +26,7 @@ class TrainConfig:
     evaluate_every: int = option(1, "epochs between evaluations; the last epoch is always evaluated")
     evaluate_below_loss: float | None = option(None, "no evaluation while the training loss is above this; None: always")
     monitor: str = option("recall@10", "the metric that chooses the best epoch, e.g. recall@5 or ndcg@10")
-    seed: int = option(0, "of weights' order, negatives and dropout; the same seed gives the same weights on a CPU")
+    seed: int = option(0, "of the rows' order, negatives and dropout; the same seed gives the same weights on a CPU")
     device: str = option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
     tensorboard: bool = option(True, "write event files into the run folder")
 

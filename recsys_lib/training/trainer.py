@@ -180,7 +180,9 @@ class Trainer:
                     if time.monotonic() - self._kept_at >= SECONDS_BETWEEN_CHECKPOINTS:
                         self._keep(model, optimizer, plateau, identity, rows, best_weights)
                     _log(writer, row)
-                    figures = {"loss": loss} | ({config.monitor: row[config.monitor]} if config.monitor in row else {})
+                    figures = {"loss": loss}
+                    if config.monitor in row:  # stays beside the bar until the next evaluation, so it says when it was
+                        figures[config.monitor] = f"{row[config.monitor]:.4f} (epoch {epoch})"
                     bar.update(1, **figures)
                     if plateau.stopped_because:
                         stopped = plateau.stopped_because

@@ -56,7 +56,7 @@ def test_equal_to_the_slow_oracle_to_the_last_hit(market_log, market_catalogue, 
 def test_a_perfect_scorer_gets_one_and_users_without_answers_are_skipped(toy_log, toy_catalogue):
     split = leave_one_out(toy_log, seed=0)
     scores = torch.zeros(4, 6)
-    scores[split.test.users, split.test.items] = 1.0
+    scores[split.test.users.tolist(), split.test.items.tolist()] = 1.0
     report = Evaluator(split.test, seen=split.known_before_test, ks=[1, 3]).evaluate(Given(toy_catalogue, scores, split.train))
     assert all(report.mean(f"{name}@{k}") == 1.0 for name in ("recall", "ndcg", "mrr", "map", "hit_rate") for k in (1, 3))
     assert report.users.tolist() == [0, 1, 2] and report.n_skipped == 1
