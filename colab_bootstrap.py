@@ -104,6 +104,7 @@ def bootstrap(
     )
     for folder in (workspace.runs_dir, workspace.eda_dir):
         folder.mkdir(parents=True, exist_ok=True)
+    _print_what_the_console_can()
     if not os.environ.get("RECSYS_BATCH"):  # the parent of a batch has said it already
         print(_what_was_found(workspace, out, installed))
     return workspace
@@ -369,18 +370,16 @@ def _absent(requirements: dict[str, str]) -> list[str]:
 
 
 def _outdated(requirements: dict[str, str]) -> list[str]:
-    """The requirements whose package is installed in a version outside the range."""
+    """The requirements whose package is installed in too old a version."""
     outdated = []
     for name, requirement in requirements.items():
         try:
             have = _numbers(importlib.metadata.version(name))
         except importlib.metadata.PackageNotFoundError:
             continue
-        for operator, bound in re.findall(r"(>=|<|==)\s*([0-9.]+)", requirement):
-            want = _numbers(bound)
-            if not {">=": have >= want, "<": have < want, "==": have == want}[operator]:
-                outdated.append(requirement)
-                break
+        # Newer than tested is left alone: a member's own CUDA build of torch must not be replaced.
+        if any(have < _numbers(bound) for bound in re.findall(r"(?:>=|==)\s*([0-9.]+)", requirement)):
+            outdated.append(requirement)
     return outdated
 
 
@@ -467,6 +466,7 @@ def _pip_install(python: str, what: list[str]) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0 well, 1 something failed, 2 wrong arguments or environment."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    _print_what_the_console_can()
     options, rest = _parser().parse_known_args(arguments)
     if rest and options.command != "test":
         _parser().error(f"unknown arguments {rest}; see python colab_bootstrap.py {options.command} --help")
@@ -486,6 +486,13 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("\nstopped | 중단했습니다", file=sys.stderr)
         return 130
+
+
+def _print_what_the_console_can() -> None:
+    """A console of Windows (cp949, cp1252) shows ? for a letter that it lacks, instead of ending the run."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -558,11 +565,10 @@ def _tell_results(workspace: Workspace, runs: list, evaluation: object, failed: 
     results = evaluation.metrics
     if results.get("table"):
         print("\n" + pd.DataFrame(results["table"]).to_string(index=False, float_format="{:.4f}".format))
-    figures = sorted([*workspace.eda_dir.rglob("*.png"), *(path for one in runs for path in one.path.glob("figures/*.png"))])
     print()
     if results.get("submission"):
         print(f"submission  {_from_here(evaluation.path / results['submission'])}")
-    print(f"figures     {len(figures)} in {_from_here(workspace.eda_dir)} and in the run folders' figures/")
+    print(f"figures     {_from_here(workspace.eda_dir)} and the figures/ of the runs below")
     print("notebooks   as executed:")
     for one in runs:
         mark = "  FAILED" if one in failed else ""

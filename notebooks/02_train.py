@@ -106,7 +106,7 @@ display(model_options(model), train_options(config) if model.needs_training else
 # %%
 run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="training", model=MODEL, member=ws.member)
 ks = cut_offs(K, split.train.n_items)
-validate = Evaluator(split.validation, seen=split.train, ks=ks, list_length=100).evaluate
+validate = Evaluator(split.validation, seen=split.train, ks=ks).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)
 print(record.verdict)
 print(f"{record.seconds_training:.1f} s in training, {record.seconds_evaluation:.1f} s in evaluation")

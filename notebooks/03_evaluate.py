@@ -55,6 +55,7 @@ from recsys_lib import (
     RunFolder,
     compare_runs,
     finish_evaluation,
+    keep_evaluation,
     make_split,
     read_dataset,
     recommend,
@@ -94,7 +95,8 @@ comparison.table()
 # A model that leads on average may lose among the quiet users or the rare items. · 평균이 높아도 활동이 적은 사용자나 드문 아이템에는 약할 수 있습니다.
 
 # %%
-figures = comparison.figures()
+run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member)
+figures = keep_evaluation(run, comparison)
 display(*figures.values())
 
 # %% [markdown]
@@ -107,7 +109,7 @@ display(*figures.values())
 # 이미 선택한 아이템까지 모두 검사합니다.
 
 # %%
-run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member)
+recommendations = None
 if SUBMIT:
     template = template_of(dataset, K)
     final = refit(comparison.best, dataset)
@@ -120,5 +122,5 @@ if SUBMIT:
 
 # %%
 submission = "submission.csv" if SUBMIT else None
-finish_evaluation(run, comparison, figures, parameters=parameters, submission=submission)
+finish_evaluation(run, comparison, parameters=parameters, submission=submission, recommendations=recommendations)
 print("run", run.name)

@@ -23,6 +23,7 @@ _HOMES = {
     "fit_recall": "evaluation.evaluator",
     "fraction_split": "data.splits",
     "host_metric": "runs.submission",
+    "keep_evaluation": "runs.compared",
     "leave_one_out": "data.splits",
     "load_model": "runs.trained",
     "make_split": "data.splits",

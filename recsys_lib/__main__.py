@@ -10,6 +10,9 @@ from pathlib import Path
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line. Returns the exit code: 0 well, 1 a run failed or a file has problems, 2 wrong arguments."""
+    for stream in (sys.stdout, sys.stderr):  # a console of Windows shows ? for a letter that it lacks
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
     options = _parser().parse_args(arguments)
     try:
         return options.do(options)

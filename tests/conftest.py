@@ -1,5 +1,10 @@
 """Toy data that every room can use: 4 users and 6 items, never square."""
 
+import os
+
+# Tensors this small are slower on several threads; set before NumPy or torch is loaded.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 

@@ -13,7 +13,7 @@ class Catalogue:
     """All users and items: the union of the log, the side tables and the submission template.
 
     Raises:
-        ValueError: a FeatureTable has not as many rows as its IdMap has ids.
+        ValueError: a FeatureTable has not as many rows as its IdMap has ids, or a user and an item feature share a name.
     """
 
     users: IdMap
@@ -25,6 +25,10 @@ class Catalogue:
         for ids, table in ((self.users, self.user_features), (self.items, self.item_features)):
             if len(ids) != table.n_rows:
                 raise ValueError(f"{len(ids):,} {ids.what} ids but {table.n_rows:,} rows of {ids.what} features")
+
+        shared = set(self.user_features.names) & set(self.item_features.names)
+        if shared:
+            raise ValueError(f"{', '.join(sorted(shared))}: a feature of users and one of items; a name must say which")
 
     @property
     def n_users(self) -> int:

@@ -176,14 +176,14 @@ class History:
             torch.arange(len(self), device=self.items.device), self.lengths, output_size=len(self.items)
         )
 
-    def take(self, rows: torch.Tensor) -> History:
-        """The histories of (b,) row indexes, in that order."""
+    def take(self, rows: torch.Tensor, total: int | None = None) -> History:
+        """The histories of (b,) row indexes, in that order. `total`: their items, where known; else a GPU is asked."""
         import torch
 
         lengths = self.lengths[rows]
         indptr = torch.zeros(len(rows) + 1, dtype=torch.int64, device=self.items.device)
         torch.cumsum(lengths, 0, out=indptr[1:])
-        total = int(indptr[-1])
+        total = int(indptr[-1]) if total is None else total
         starts = torch.repeat_interleave(self.indptr[rows] - indptr[:-1], lengths, output_size=total)
         places = starts + torch.arange(total, device=self.items.device)
         return History(indptr, self.items[places], None if self.timestamps is None else self.timestamps[places])

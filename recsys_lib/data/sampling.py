@@ -17,20 +17,18 @@ class NegativeSampler:
     Args:
         interactions: what was chosen.
         device: where the samples are wanted.
-    Raises:
-        ValueError: a user has chosen every item, so that no negative exists.
+    Attributes:
+        has_negatives: (n_users,) bool: False for a user who has chosen every item; draw nothing for that one.
     """
 
     def __init__(self, interactions: Interactions, device: torch.device | str = "cpu") -> None:
-        if interactions.user_counts.max(initial=0) >= interactions.n_items:
-            user = int(interactions.user_counts.argmax())
-            raise ValueError(f"user {user} has chosen all {interactions.n_items:,} items; there is no negative to draw")
         counts = torch.from_numpy(interactions.user_counts).to(device)
         keys = torch.from_numpy(interactions.pair_keys.copy()).to(device)
         self.n_items = interactions.n_items
         self._stop = torch.cumsum(counts, 0)
         self._start = self._stop - counts
         self._free = self.n_items - counts  # items left to draw from
+        self.has_negatives = self._free > 0
         user = torch.div(keys, self.n_items, rounding_mode="floor")
         place = torch.arange(len(keys), device=device) - self._start[user]
         # Sorted: p_i - i does not fall inside a user, and the users come one after the other.

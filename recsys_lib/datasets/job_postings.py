@@ -131,7 +131,9 @@ def read(directory: str | Path) -> Dataset:
 
     log = tables["apply_train"]
     users = IdMap.union(*(table[USER] for table in tables.values() if USER in table.columns), what="user")
-    items = IdMap.union(*(table[ITEM] for table in tables.values() if ITEM in table.columns), what="item")
+    # A template names the users to serve; its items may be placeholders, and would be recommended if they counted.
+    described = [table for name, table in tables.items() if ITEM in table.columns and name != "sample_submission"]
+    items = IdMap.union(*(table[ITEM] for table in described), what="item")
     notes += _strangers(log, tables)
     interactions, merged = interactions_from(log, users, items, user=USER, item=ITEM)
     notes += [f"apply_train.csv: {note}" for note in merged]
@@ -230,7 +232,7 @@ def _user_features(users: IdMap, tables: Mapping[str, pd.DataFrame], notes: list
         # the month as a label too: people who were active in the same weeks saw the same postings
         categorical("updated_month", users, keys, resume["updated_date"].dt.strftime("%Y-%m")),
         _several("job_codes", users, resume, ["job_code_seq1", "job_code_seq2", "job_code_seq3"]),
-        _keywords("text_keyword", users, resume),
+        _keywords("text_keyword", users, resume, name="resume_keyword"),
         _keywords("career_job_code", users, resume),
     ]
     if "resume_certificate" in tables:
@@ -263,7 +265,7 @@ def _item_features(items: IdMap, tables: Mapping[str, pd.DataFrame], notes: list
         categorical("major_task", items, keys, posting["major_task"]),
         categorical("qualifications", items, keys, posting["qualifications"]),
         _keywords("check_box_keyword", items, posting),
-        _keywords("text_keyword", items, posting),
+        _keywords("text_keyword", items, posting, name="recruitment_keyword"),
     ]
     features += [
         numeric(name, items, keys, posting[name]) for name in ("career_start", "career_end") if name in posting.columns
@@ -310,9 +312,9 @@ def _several(name: str, ids: IdMap, frame: pd.DataFrame, columns: list[str]) -> 
     return multi_label(name, ids, long[key], long["value"])
 
 
-def _keywords(name: str, ids: IdMap, frame: pd.DataFrame) -> MultiLabel:
+def _keywords(column: str, ids: IdMap, frame: pd.DataFrame, *, name: str = "") -> MultiLabel:
     key = frame.columns[frame.columns.isin([USER, ITEM])][0]
-    return multi_label(name, ids, *split_keywords(frame[key], frame[name]))
+    return multi_label(name or column, ids, *split_keywords(frame[key], frame[column]))
 
 
 def _certificates(users: IdMap, table: pd.DataFrame, notes: list[str]) -> MultiLabel:

@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.data.splits import count_shared
+from recsys_lib.data.splits import count_shared, rank_in_user
 from recsys_lib.evaluation.intervals import bootstrap_intervals
 from recsys_lib.evaluation.metrics import METRICS, coverage_at_k, novelty_at_k
 from recsys_lib.evaluation.ranking import rank
@@ -39,6 +39,7 @@ class Report:
         kind: "evaluation", or "fit recall (not a validation)".
         rows: what the figure rests on: rows the model was fitted on, asked with, masked, and held out.
         seconds: of the whole evaluation.
+        held_out, seen: what was asked for, and what was masked.
     """
 
     users: np.ndarray
@@ -152,7 +153,7 @@ class Evaluator:
         seen: never recommended (−inf); normally everything known before `held_out`.
         history: what the model may know when it is asked; None: the same as `seen`.
         ks: cut-offs.
-        list_length: items kept a user in the report; at least max(ks).
+        list_length: items kept a user in the report (for lists.parquet and blending); at least max(ks).
     Raises:
         ValueError: held-out rows are among `seen` or `history`, the parts have different catalogues, or nothing is held out.
     """
@@ -164,14 +165,14 @@ class Evaluator:
         seen: Interactions,
         history: Interactions | None = None,
         ks: Sequence[int] = (5, 10, 20),
-        list_length: int = 0,
+        list_length: int = 100,
     ) -> None:
         self.held_out, self.seen = held_out, seen
         self.history = seen if history is None else history
         self.ks = tuple(sorted(set(ks)))
         _check_parts(held_out, seen, self.history, self.ks)
         for name, rows in (("seen", seen), ("history", self.history)):
-            shared = count_shared(held_out, rows)
+            shared = count_shared(held_out, rows.pair_keys)
             if shared:
                 raise ValueError(
                     f"{shared:,} of {len(held_out):,} held-out rows are among `{name}`: the model would be shown the very "
@@ -183,9 +184,7 @@ class Evaluator:
         """Raises: ValueError when the model was trained on held-out rows, was not trained, or gives NaN."""
         if model.trained_on is None:
             raise ValueError(f"this {model.name} was never trained; fit it first: Trainer(config, run).fit(model, split.train, validate)")
-        places = np.searchsorted(model.trained_on, self.held_out.pair_keys)
-        places[places == len(model.trained_on)] = 0
-        leaked = int((model.trained_on[places] == self.held_out.pair_keys).sum()) if len(model.trained_on) else 0
+        leaked = count_shared(self.held_out, model.trained_on)
         if leaked:
             raise ValueError(
                 f"{leaked:,} of {len(self.held_out):,} held-out rows are among the rows that this {model.name} was trained on. "
@@ -212,9 +211,8 @@ def fit_recall(
         held_per_user: (n_users,) int: normally the held-out rows that validation has.
     """
     generator = np.random.default_rng(seed)
-    order = np.lexsort((generator.random(len(train)), train.users))
-    place = np.arange(len(train)) - (np.cumsum(train.user_counts) - train.user_counts)[train.users[order]]
-    probe = train.take(np.sort(order[place < held_per_user[train.users[order]]]))
+    place, _ = rank_in_user(train.users, generator.random(len(train)), train.user_counts)
+    probe = train.take(place < held_per_user[train.users])
     ks = tuple(sorted(set(ks)))
     seen = train.without(probe)
     _check_parts(probe, seen, train, ks)

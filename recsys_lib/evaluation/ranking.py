@@ -20,7 +20,8 @@ class Ranking:
     Attributes:
         items: (U, k) int64, best first; equal scores rank by item index; -1 where fewer than k items were left.
         scores: (U, k) float32, -inf where items is -1.
-        fallback: (U,) bool: ranked by popularity because the model could not score the user.
+        fallback: (U,) bool: ranked by popularity because the model could not score the user, or gave everything the
+            same score: that would be a ranking by item index.
     """
 
     items: Tensor
@@ -50,7 +51,8 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
     known = history.history(device).take(users)
     masked = known if seen is history else seen.history(device).take(users)
     fallback = ~model.can_score(users, known)
-    popularity = torch.from_numpy(seen.item_counts.astype(np.float32)).to(device) if bool(fallback.any()) else None
+    popularity = torch.from_numpy(seen.item_counts.astype(np.float32)).to(device)
+    any_fallback = bool(fallback.any())
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
 
     items = torch.empty((len(users), k), dtype=torch.int64, device=device)
@@ -61,15 +63,23 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
         stop = min(start + block, len(users))
         try:
             block_scores = model.score(users[start:stop], _slice(known, known_ends, start, stop))
-            if popularity is not None:
+            if any_fallback:
                 block_scores = torch.where(fallback[start:stop, None], popularity, block_scores)
             hide = _slice(masked, masked_ends, start, stop)
-            block_scores[hide.rows, hide.items] = -torch.inf
-            scores[start:stop], items[start:stop] = top_k(block_scores, k)
+            hide = hide.rows, hide.items
+            block_scores[hide] = -torch.inf
+            values, found = top_k(block_scores, k)
+            flat = _says_nothing(block_scores, values)
+            if len(flat):
+                block_scores[flat] = popularity
+                block_scores[hide] = -torch.inf
+                values[flat], found[flat] = top_k(block_scores[flat], k)
+                fallback[start + flat] = True
+            scores[start:stop], items[start:stop] = values, found
         except torch.OutOfMemoryError:
             if block == 1:
                 raise
-            block_scores = hide = None
+            block_scores = hide = values = found = None
             block = max(1, block // 2)
         else:
             start = stop
@@ -101,7 +111,8 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     n = scores.shape[1]
     values, indexes = scores.topk(min(k + 1, n), dim=1)
     if k < n:
-        tied = torch.nonzero(values[:, k] == values[:, k - 1]).flatten()
+        # NaN sorts first and equals nothing, so a row that holds one is left as it is, for the caller to see.
+        tied = torch.nonzero((values[:, k] == values[:, k - 1]) & ~values[:, 0].isnan()).flatten()
         values, indexes = values[:, :k], indexes[:, :k]
         if len(tied):
             row_scores = scores[tied]
@@ -116,6 +127,17 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     indexes, order = indexes.sort(1)
     values, best = values.gather(1, order).sort(dim=1, descending=True, stable=True)
     return values, indexes.gather(1, best)
+
+
+def _says_nothing(scores: Tensor, values: Tensor) -> Tensor:
+    """Rows of (B, n) masked scores in which everything that is left has one and the same score. values: their top k."""
+    first, left = values[:, :1], values > -torch.inf
+    several = left[:, min(1, values.shape[1] - 1)]  # one item that is left needs no ranking
+    rows = torch.nonzero(several & ((values == first) | ~left).all(1)).flatten()  # a few: the rest is not looked at
+    if not len(rows):
+        return rows
+    flat = (scores[rows] == first[rows]) | (scores[rows] == -torch.inf)
+    return rows[flat.all(1)]
 
 
 def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarray, k: int) -> pd.DataFrame:

@@ -71,7 +71,7 @@ def build_model(name: str, catalogue: Catalogue, *, seed: int, **config: Any) ->
     """
     options = model_config(name, **config)
     with torch.random.fork_rng(devices=[]):  # the global state is put back
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # the CPU's alone: torch.manual_seed would reseed a GPU's too, for good
         return model_class(name)(catalogue, options)
 
 

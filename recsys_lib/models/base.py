@@ -61,7 +61,7 @@ class Recommender(nn.Module):
         super().__init__()
         self.catalogue = catalogue
         self.config = config
-        # Left by the Trainer: sorted pair keys (Interactions.pair_keys), read by the Evaluator's lock.
+        # Sorted pair keys of every row that `prepare` has seen, read by the Evaluator's lock.
         self.trained_on: np.ndarray | None = None
         # Users that occur in train: (n_users,) bool, set by `prepare`.
         self.register_buffer("known_users", torch.zeros(catalogue.n_users, dtype=torch.bool), persistent=False)
@@ -93,6 +93,10 @@ class Recommender(nn.Module):
                 f"these interactions have {train.n_users:,} x {train.n_items:,}. Build it from the same data set."
             )
         self.known_users.copy_(torch.from_numpy(train.user_counts > 0))
+        if self.trained_on is None or not self.needs_training:
+            self.trained_on = train.pair_keys
+        else:  # weights remember: what was learned before stays known, whatever is learned next
+            self.trained_on = np.union1d(self.trained_on, train.pair_keys)
 
     def batches(
         self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int

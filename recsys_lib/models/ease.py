@@ -23,7 +23,7 @@ class EASEConfig:
     regularisation: float = option(300.0, "λ, added to the diagonal of XᵀX; scan it, the best differs by data set")
 
     def __post_init__(self) -> None:
-        if self.regularisation <= 0:
+        if not self.regularisation > 0:  # NaN too
             raise ValueError(f"regularisation must be above 0, or XᵀX may have no inverse; got {self.regularisation}")
 
 

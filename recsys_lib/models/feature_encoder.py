@@ -51,15 +51,15 @@ class FeatureEncoder(nn.Module):
         self.deviations = [_deviation(values) for values in numbers]
         self.set_table(table)
 
-    def set_table(self, table: FeatureTable) -> None:
-        """Take other values for the same features.
-
-        Raises:
-            ValueError: naming the feature that is missing, of another kind or with other labels.
-        """
+    def check_fit(self, table: FeatureTable) -> None:
+        """Raises: ValueError naming the feature that is missing, of another kind or with other labels."""
         for kind, names in self.names.items():
             for name in names:
-                self._check_fit(name, kind, table)
+                self._check_feature(name, kind, table)
+
+    def set_table(self, table: FeatureTable) -> None:
+        """Take other values for the same features. Raises: as check_fit."""
+        self.check_fit(table)
         n = table.n_rows
         codes = np.stack([table[name].codes for name in self.names[Categorical]], 1) if self.names[Categorical] else np.zeros((n, 0))
         self._put("codes", torch.from_numpy(codes.astype(np.int64)))
@@ -88,7 +88,7 @@ class FeatureEncoder(nn.Module):
     def _put(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values.to(self.categories.weight.device), persistent=False)
 
-    def _check_fit(self, name: str, kind: type, table: FeatureTable) -> None:
+    def _check_feature(self, name: str, kind: type, table: FeatureTable) -> None:
         if name not in table.names:
             raise ValueError(f"the model uses feature {name!r}; the new table has {', '.join(table.names) or 'none'}")
         feature: Feature = table[name]

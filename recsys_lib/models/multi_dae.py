@@ -47,7 +47,7 @@ class UserRows:
 class MultiDAE(Recommender):
     name = "multi_dae"
     Config = MultiDAEConfig
-    training_defaults = {"epochs": 100, "batch_size": 256, "learning_rate": 1e-3}
+    training_defaults = {"epochs": 100, "batch_size": 256}
 
     def __init__(self, catalogue, config: MultiDAEConfig) -> None:
         super().__init__(catalogue, config)
@@ -68,8 +68,10 @@ class MultiDAE(Recommender):
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
         users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing
         order = users[torch.randperm(len(users), generator=generator, device=self.device)]
-        for part in order.split(batch_size):
-            yield UserRows(self._history.take(part))
+        # All batch sizes at once, so that the loop never waits for the device.
+        totals = self._history.lengths[order].cpu().split(batch_size)
+        for part, total in zip(order.split(batch_size), totals):
+            yield UserRows(self._history.take(part, int(total.sum())))
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         history = batch.history

@@ -73,7 +73,6 @@ class NCF(Recommender):
     has_tower: ClassVar[bool]
     # Scoring all pairs costs more than an epoch, so it looks every second one; the patience counts evaluations.
     training_defaults = {
-        "epochs": 30,
         "batch_size": 4096,
         "learning_rate": 2e-3,
         "evaluate_every": 2,
@@ -85,6 +84,7 @@ class NCF(Recommender):
         super().__init__(catalogue, config)
         n_users, n_items = catalogue.n_users, catalogue.n_items
         width = 0
+        user_table, item_table = _chosen(catalogue.user_features, catalogue.item_features, config.features)
         if self.has_product:
             self.user_factors = nn.Embedding(n_users, config.factors)
             self.item_factors = nn.Embedding(n_items, config.factors)
@@ -92,7 +92,6 @@ class NCF(Recommender):
         if self.has_tower:
             self.user_embedding = nn.Embedding(n_users, config.embedding_size)
             self.item_embedding = nn.Embedding(n_items, config.embedding_size)
-            user_table, item_table = _chosen(catalogue.user_features, catalogue.item_features, config.features)
             self.user_features = FeatureEncoder(user_table, config.feature_embedding_size)
             self.item_features = FeatureEncoder(item_table, config.feature_embedding_size)
             self.user_width = config.embedding_size + self.user_features.width
@@ -117,14 +116,16 @@ class NCF(Recommender):
         self._item_side = None
         if not self.has_tower:
             return
-        for encoder, table, size in (
+        sides = (
             (self.user_features, user, self.catalogue.n_users),
             (self.item_features, item, self.catalogue.n_items),
-        ):
-            if table is None:
-                continue
+        )
+        given = [(encoder, table, size) for encoder, table, size in sides if table is not None]
+        for encoder, table, size in given:  # all are checked before one is changed
             if table.n_rows != size:
                 raise ValueError(f"the new features ({', '.join(table.names)}) have {table.n_rows:,} rows, not {size:,}")
+            encoder.check_fit(table)
+        for encoder, table, _ in given:
             encoder.set_table(table)
 
     def train(self, mode: bool = True) -> NCF:
@@ -140,8 +141,10 @@ class NCF(Recommender):
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
         history = train.history(self.device)
-        self._positives = history.rows, history.items  # users in rising order: the sampler's searches stay in cache
         self._sampler = NegativeSampler(train, self.device)
+        users, items = history.rows, history.items  # users in rising order: the sampler's searches stay in cache
+        comparable = self._sampler.has_negatives[users]  # who has everything cannot be asked what he did not choose
+        self._positives = users[comparable], items[comparable]
         self._seed = generator.initial_seed()
         self._negatives = None
 

@@ -17,7 +17,6 @@ from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
 from recsys_lib.runs.folder import RunFolder, finished_runs
 from recsys_lib.runs.trained import identity, lists_frame, load_model
 
-LIST_LENGTH = 100  # items a user kept for blending
 MOST_MODELS = 6  # side by side in one figure: as many as there are colours that everybody can tell apart
 
 
@@ -123,7 +122,9 @@ def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, m
         metric: that the table leads with and that chooses on validation, e.g. "recall@5".
     """
     ks = cut_offs(int(metric.split("@")[1]), split.test.n_items)
-    evaluator = Evaluator(split.test, seen=split.known_before_test, ks=ks, list_length=LIST_LENGTH)
+    evaluator = Evaluator(split.test, seen=split.known_before_test, ks=ks)
+    for run in runs:
+        _validation_of(metric)(run)  # refused now, not after every model was judged
     reports, by_name = {}, {}
     for run in runs:
         name = run.model if run.model not in by_name else run.name  # two runs of one model: by their folders
@@ -132,13 +133,16 @@ def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, m
     return Comparison(by_name, reports, metric, dataset, split)
 
 
-def finish_evaluation(
-    run: RunFolder, comparison: Comparison, figures: dict[str, Plot], *, parameters: dict[str, Any], submission: str | None
-) -> None:
-    """Write the lists of every model, the figures, metrics.json with the table and, last, run.json."""
+def keep_evaluation(run: RunFolder, comparison: Comparison) -> dict[str, Plot]:
+    """Write the lists of every model, the figures and metrics.json with the table; return the figures.
+
+    Before the submission is made, so that nothing that befalls it takes the table along.
+    """
+    run.refuse_if_finished()
     catalogue = comparison.dataset.catalogue
     frames = [lists_frame(report, catalogue, "test").assign(part=f"test/{model}") for model, report in comparison.reports.items()]
     run.write_lists(pd.concat(frames, ignore_index=True))
+    figures = comparison.figures()
     for name, figure in figures.items():
         run.save_figure(name, figure)
     run.write_metrics(
@@ -149,10 +153,28 @@ def finish_evaluation(
             "by_activity": comparison.by_activity(),
             "by_popularity": comparison.by_popularity(),
             "best": comparison.best.name,
-            "submission": submission,
             "reports": {model: report.summary() for model, report in comparison.reports.items()},
         }
     )
+    return figures
+
+
+def finish_evaluation(
+    run: RunFolder,
+    comparison: Comparison,
+    *,
+    parameters: dict[str, Any],
+    submission: str | None,
+    recommendations: pd.DataFrame | None = None,
+) -> None:
+    """Write run.json, and what the submission was made of.
+
+    Args:
+        submission: its file's name in the run folder, or None. recommendations: its rows, for lists.parquet.
+    """
+    if recommendations is not None:
+        run.write_lists(recommendations.assign(part="submission"))
+    run.write_metrics(run.metrics | {"submission": submission})
     run.finish(
         kind="evaluation",
         parents=[parent.name for parent in comparison.runs.values()],

@@ -104,9 +104,13 @@ class RunFolder:
     @classmethod
     def open_or_create(cls, given: str | Path, runs_dir: str | Path, **creating: Any) -> RunFolder:
         """The folder that a batch made and handed over as the parameter RUN_DIR, or a new one where that is empty."""
-        if given:
-            return cls.open(given, publish_to=creating.get("publish_to"))
-        return cls.create(runs_dir, **creating)
+        if not given:
+            return cls.create(runs_dir, **creating)
+        # The name alone, as it stands in tables and notebooks, means the folder in runs_dir.
+        place = Path(given) if Path(given).is_dir() else Path(runs_dir) / given
+        run = cls.open(place, publish_to=creating.get("publish_to"))
+        run.refuse_if_finished()
+        return run
 
     def __repr__(self) -> str:
         return f"RunFolder({self.name}, {self.status})"
@@ -241,9 +245,13 @@ class RunFolder:
         Raises:
             FileExistsError: this run is finished already; a new one is a new folder.
         """
+        self.refuse_if_finished()
+        self._write_record(content | {"status": "finished"})
+
+    def refuse_if_finished(self) -> None:
+        """Raises: FileExistsError when the run is finished: its files belong together and stay as they are."""
         if self.is_finished:
             raise FileExistsError(f"run {self.name} is finished and stays as it is; start a new run for new results")
-        self._write_record(content | {"status": "finished"})
 
     def fail(self, error: BaseException | str, **content: Any) -> None:
         """Record that the run went wrong, with the last lines of the error; keeps what a finished run had said."""

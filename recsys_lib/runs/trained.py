@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 
 import pandas as pd
@@ -35,6 +36,7 @@ def finish_training(
     Args:
         seed: of the model's first weights. parameters: the notebook's, kept as they were given.
     """
+    run.refuse_if_finished()
     run.write_metrics({"part": "validation"} | record.report.summary())
     run.write_lists(lists_frame(record.report, dataset.catalogue, "validation"))
     figures = []
@@ -64,11 +66,18 @@ def identity(dataset: Dataset, split: Split) -> dict[str, Any]:
     """What two runs must share to stand in one table."""
     return {
         "dataset": dataset.title,
-        "data_fingerprint": dataset.interactions.fingerprint,
+        "data_fingerprint": data_fingerprint(dataset),
         "split": split.protocol,
         "split_seed": split.seed,
         "split_fingerprint": split.fingerprint,
     }
+
+
+def data_fingerprint(dataset: Dataset) -> str:
+    """Of the log and of all features: a changed feature is other data too."""
+    tables = dataset.catalogue.user_features, dataset.catalogue.item_features
+    parts = [dataset.interactions.fingerprint, *(table.fingerprint() for table in tables)]
+    return hashlib.sha256(",".join(parts).encode()).hexdigest()[:16]
 
 
 def lists_frame(report: Report, catalogue: Catalogue, part: str) -> pd.DataFrame:
@@ -116,7 +125,7 @@ def refit(run: RunFolder, dataset: Dataset) -> Recommender:
     left to judge this model with; its quality is what the run's test said, or better.
     """
     record = _training_record(run)
-    if record["data_fingerprint"] != dataset.interactions.fingerprint:
+    if record["data_fingerprint"] != data_fingerprint(dataset):
         raise ValueError(f"run {run.name} was trained on other data ({record['dataset']}); use the same files.")
     model = _build(record, dataset)
     Trainer(_settings(record)).repeat(model, dataset.interactions, learning_rates=record["learning_rates"])

@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from recsys_lib.data.files import replacing
 from recsys_lib.models.base import Recommender
 
 
-def save_weights(path: Path, model: Recommender, *, epoch: int) -> None:
-    """The model's parameters as safetensors; its name and the epoch stand in the file's header."""
-    weights = {name: value.detach().cpu().contiguous() for name, value in model.state_dict().items()}
+def save_weights(path: Path, model: Recommender, *, epoch: int, weights: Mapping[str, Tensor] | None = None) -> None:
+    """The model's parameters as safetensors; its name and the epoch stand in the file's header.
+
+    Args:
+        weights: those of another epoch; None: those that the model has now.
+    """
+    weights = model.state_dict() if weights is None else weights
+    weights = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
     with replacing(path) as part:
         save_file(weights, part, metadata={"model": model.name, "epoch": str(epoch)})
 
@@ -51,5 +59,10 @@ def save_state(path: Path, state: dict[str, Any]) -> None:
 
 
 def load_state(path: Path) -> dict[str, Any]:
-    """What save_state wrote, on the CPU."""
-    return torch.load(path, map_location="cpu", weights_only=True)
+    """What save_state wrote, on the CPU. Raises: ValueError when the file is broken."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, KeyError, UnpicklingError) as error:
+        raise ValueError(
+            f"{path.name} in run {path.parent.name} is broken, or no such state at all ({type(error).__name__}); delete it to train anew in this folder"
+        ) from error

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from recsys_lib.evaluation.metrics import METRICS
 from recsys_lib.models import model_class
 from recsys_lib.models.base import checked, option, options_table
 
@@ -20,9 +21,9 @@ class TrainConfig:
     learning_rate: float = option(1e-3, "initial learning rate of Adam")
     weight_decay: float = option(0.0, "L2 penalty on the weights")
     plateau_factor: float = option(0.5, "the learning rate is multiplied by this on a plateau of the monitored metric")
-    plateau_patience: int = option(2, "evaluations without a new best before that happens")
+    plateau_patience: int = option(2, "evaluations without a new best that are borne; the next one lowers the rate")
     min_learning_rate: float = option(1e-5, "floor: once a plateau asks for less, training ends and says so")
-    early_stopping_patience: int = option(6, "evaluations without a new best before training ends")
+    early_stopping_patience: int = option(6, "evaluations without a new best after which training ends")
     evaluate_every: int = option(1, "epochs between evaluations; the last epoch is always evaluated")
     evaluate_below_loss: float | None = option(None, "no evaluation while the training loss is above this; None: always")
     monitor: str = option("recall@10", "the metric that chooses the best epoch, e.g. recall@5 or ndcg@10")
@@ -34,7 +35,7 @@ class TrainConfig:
         for name in ("epochs", "batch_size", "evaluate_every", "early_stopping_patience"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be 1 or more; got {getattr(self, name)}")
-        if self.plateau_patience < 0 or self.weight_decay < 0:
+        if self.plateau_patience < 0 or not self.weight_decay >= 0:  # NaN too
             raise ValueError("plateau_patience and weight_decay must not be negative")
         if not 0 < self.plateau_factor < 1:
             raise ValueError(f"plateau_factor must lie between 0 and 1; got {self.plateau_factor}")
@@ -42,8 +43,11 @@ class TrainConfig:
             raise ValueError(
                 f"learning_rate must be at least min_learning_rate and above 0; got {self.learning_rate} and {self.min_learning_rate}"
             )
-        if "@" not in self.monitor:
-            raise ValueError(f"monitor names a metric with its cut-off, e.g. 'recall@5'; got {self.monitor!r}")
+        metric, _, k = self.monitor.partition("@")
+        if metric not in METRICS or not k.isdigit():
+            raise ValueError(
+                f"monitor names one of {', '.join(METRICS)} with a cut-off, e.g. 'recall@5'; got {self.monitor!r}"
+            )
         if self.device not in ("auto", "cpu", "cuda") and not self.device.startswith("cuda:"):
             raise ValueError(f"device must be auto, cpu or cuda; got {self.device!r}")
 

@@ -38,8 +38,6 @@ class Run(Protocol):
 
     def append_history(self, row: dict[str, Any]) -> None: ...
 
-    def history(self) -> pd.DataFrame: ...
-
 
 @dataclass(frozen=True)
 class TrainRecord:
@@ -103,7 +101,6 @@ class Trainer:
             model.to(self.device)
             started = time.perf_counter()
             model.prepare(train, self._generator(0))
-            model.trained_on = train.pair_keys
             if not model.needs_training:
                 return self._closed_form(model, train, validate, time.perf_counter() - started)
             return self._train(model, train, validate)
@@ -113,7 +110,6 @@ class Trainer:
         with _private_randomness(self.device):
             model.to(self.device)
             model.prepare(interactions, self._generator(0))
-            model.trained_on = interactions.pair_keys
             if not model.needs_training or not learning_rates:
                 return
             optimizer = self._optimizer(model)
@@ -164,11 +160,12 @@ class Trainer:
                         "seconds_training": seconds_training,
                         "seconds_evaluation": 0.0,
                     }
-                    due = epoch % config.evaluate_every == 0 or epoch == config.epochs
+                    due = epoch % config.evaluate_every == 0
                     near = config.evaluate_below_loss is None or loss <= config.evaluate_below_loss
                     if (due and near) or epoch == config.epochs:
                         started = time.perf_counter()
                         report = validate(model)
+                        self._check_monitored(report)
                         row["seconds_evaluation"] = time.perf_counter() - started
                         row |= {name: report.mean(name) for name in report.values}
                         if plateau.step(report.mean(config.monitor), epoch):
@@ -202,7 +199,7 @@ class Trainer:
         model.load_state_dict(best_weights)
         model.eval()
         if self.run is not None:
-            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch)
+            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch, weights=best_weights)
         started = time.perf_counter()
         if best_report is None:  # the best epoch was before the interruption
             best_report = validate(model)
@@ -226,6 +223,7 @@ class Trainer:
         self, model: Recommender, train: Interactions, validate: Callable[[Recommender], Report], seconds: float
     ) -> TrainRecord:
         report = validate(model)
+        self._check_monitored(report)
         row = {"epoch": 0, "loss": None, "seconds_training": seconds, "seconds_evaluation": report.seconds}
         row |= {name: report.mean(name) for name in report.values}
         if self.run is not None:
@@ -248,7 +246,12 @@ class Trainer:
         self, model: Recommender, train: Interactions, optimizer: torch.optim.Optimizer, epoch: int, learning_rate: float
     ) -> float:
         """One pass; the mean loss. The host asks the device for one number, at the end."""
-        torch.manual_seed(_mixed(self.config.seed, epoch))
+        # Dropout draws from the device's own default generator; torch.manual_seed would reseed those of all others too.
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(_mixed(self.config.seed, epoch))
+        else:
+            torch.default_generator.manual_seed(_mixed(self.config.seed, epoch))
         for group in optimizer.param_groups:
             group["lr"] = learning_rate
         model.train()
@@ -305,13 +308,15 @@ class Trainer:
         return None if self.run is None else self.run.path / "last.state.pt"
 
     def _identity(self, model: Recommender, train: Interactions) -> dict[str, str]:
-        # Where the training ran and how often it looked does not change what it is; all else does.
-        settings = {k: v for k, v in asdict(self.config).items() if k not in ("device", "tensorboard")}
+        # Where it runs and how long it may go on does not change what the epochs so far were; all else does.
+        settings = {k: v for k, v in asdict(self.config).items() if k not in ("device", "tensorboard", "epochs")}
+        features = [model.catalogue.user_features, model.catalogue.item_features] if model.uses_features else []
         return {
             "model": model.name,
             "model_config": repr(model.config),
             "train_config": repr(settings),
             "train": train.fingerprint,
+            "features": ",".join(table.fingerprint() for table in features),
         }
 
     def _keep(self, model, optimizer, plateau: Plateau, identity: dict, rows: list[dict], best_weights: dict) -> None:
@@ -328,6 +333,8 @@ class Trainer:
         }
         save_state(self._state_path, state)
         save_weights(self.run.path / "last.safetensors", model, epoch=rows[-1]["epoch"])
+        if best_weights:
+            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch)
         self._kept_at = time.monotonic()
 
     def _resume(self, model, optimizer, plateau: Plateau, identity: dict) -> tuple[list[dict], dict[str, torch.Tensor]]:
@@ -345,6 +352,10 @@ class Trainer:
         return list(state["rows"]), {name: value.to(self.device) for name, value in state["best_weights"].items()}
 
     # ---- small parts
+
+    def _check_monitored(self, report: Report) -> None:
+        if self.config.monitor not in report.values:
+            raise ValueError(f"monitor {self.config.monitor!r} is not in the reports; there are {', '.join(report.values)}")
 
     def _optimizer(self, model: Recommender) -> torch.optim.Optimizer:
         return torch.optim.Adam(

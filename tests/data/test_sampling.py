@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 import torch
 
 from recsys_lib.data.interactions import Interactions
@@ -33,7 +32,6 @@ def test_same_generator_state_same_draws():
     assert not torch.equal(sampler.draw(users, 5, generator(7)), sampler.draw(users, 5, generator(8)))
 
 
-def test_a_user_who_chose_everything_is_an_error():
+def test_a_user_who_chose_everything_has_no_negatives():
     log = Interactions([1] * 6, list(range(6)), 4, 6)
-    with pytest.raises(ValueError, match="user 1 has chosen all 6 items"):
-        NegativeSampler(log)
+    assert NegativeSampler(log).has_negatives.tolist() == [True, False, True, True]

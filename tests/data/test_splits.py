@@ -102,11 +102,13 @@ def test_describe_and_verdict_name_a_skew():
     empty = log.take(np.zeros(16, dtype=bool))
     split = Split(log.take(~held_out), empty, log.take(held_out), "by hand", 0)
     table = split.describe()
-    # train: item 0 four times with 3 others each, eight items alone
-    assert table.loc["train", "mean_popularity"] == pytest.approx((4 * 3 + 8 * 0) / 12)
+    # In train users 0..3 have an item of their own; users 4..7 have one too, and item 0 with 3 others.
+    assert table.loc["train", "mean_popularity"] == pytest.approx((4 * 0 + 4 * (3 + 0) / 2) / 8)
+    assert table.loc["train", "mean_activity"] == pytest.approx((4 * 1 + 4 * 2) / 8)
+    assert table.loc["test", "mean_activity"] == pytest.approx(1.0)
     assert table.loc["test", "mean_popularity"] == pytest.approx(4.0)
     assert table.loc["test", "share_of_popular"] == 1.0
-    assert "Lopsided" in split.verdict() and "item popularity is 4.00 times" in split.verdict()
+    assert "Lopsided" in split.verdict() and "item popularity is 5.33 times" in split.verdict()
 
 
 def test_verdict_of_a_fair_split_of_many_rows():

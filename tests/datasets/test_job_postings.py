@@ -121,15 +121,15 @@ def test_multi_label_features(csv_folder):
     catalogue = read(csv_folder).catalogue
     users, items = catalogue.user_features, catalogue.item_features
     assert labels_of(users, catalogue.users, "job_codes", "U00003") == {"디자인", "영업·판매·TM"}  # said twice, once
-    assert labels_of(users, catalogue.users, "text_keyword", "U00002") == {"MD", "기획"}
-    assert labels_of(users, catalogue.users, "text_keyword", "U00003") == set()
+    assert labels_of(users, catalogue.users, "resume_keyword", "U00002") == {"MD", "기획"}
+    assert labels_of(users, catalogue.users, "resume_keyword", "U00003") == set()
     assert labels_of(users, catalogue.users, "career_job_code", "U00001") == {"섬유", "봉제", "가방", "의류"}
     assert labels_of(users, catalogue.users, "languages", "U00001") == {"2", "4"}
     assert labels_of(users, catalogue.users, "language_exams", "U00001") == {"4", "5"}
     assert labels_of(items, catalogue.items, "addresses", "R00004") == {"3", "5", "11"}
     assert labels_of(items, catalogue.items, "addresses", "R00003") == set()
     assert labels_of(items, catalogue.items, "check_box_keyword", "R00001") == {"2507", "2707", "2810"}
-    assert labels_of(items, catalogue.items, "text_keyword", "R00002") == {"경력", "팀장"}
+    assert labels_of(items, catalogue.items, "recruitment_keyword", "R00002") == {"경력", "팀장"}
 
 
 def test_the_best_language_score_counts(csv_folder):

@@ -176,7 +176,7 @@ def planted():
         Categorical("constant", np.ones(n_users, dtype=np.int32), ("", "같음")),
     ]
     item_features = [
-        Categorical("kind", (kind_of_item + 1).astype(np.int32), ("", "left", "right")),
+        Categorical("item_kind", (kind_of_item + 1).astype(np.int32), ("", "left", "right")),
         Numeric("price", rng.random(n_items).astype(np.float32)),
     ]
     return log, catalogue_with(user_features, item_features, n_users, n_items)
@@ -185,7 +185,7 @@ def planted():
 def test_the_planted_pair_comes_first_and_noise_stays_within_chance(planted):
     log, catalogue = planted
     table = statistics.associations(log, catalogue, seed=1, shuffles=40)
-    assert list(table.loc[0, ["user_feature", "item_feature"]]) == ["kind", "kind"]
+    assert list(table.loc[0, ["user_feature", "item_feature"]]) == ["kind", "item_kind"]
     assert table.loc[0, "v"] == pytest.approx(0.6, abs=0.05)  # .8 - .2
     assert table.loc[0, "chance"] < 0.1
     assert len(table) == 3 * 2

@@ -71,12 +71,28 @@ def test_the_block_size_changes_nothing(toy_catalogue, toy_log, monkeypatch):
 
 
 def test_users_that_the_model_cannot_score_get_what_is_popular(toy_catalogue, toy_log):
-    model = Fixed(toy_catalogue, torch.zeros(4, 6), cannot=[1, 3])
+    model = Fixed(toy_catalogue, torch.arange(24.0).view(4, 6), cannot=[1, 3])
     found = rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3)
     assert found.fallback.tolist() == [False, True, False, True]
     # counts of items 0..5 are 2, 2, 2, 2, 0, 1; user 1 has seen 1 and 3, user 3 nothing; ties by index
     assert found.items[1].tolist() == [0, 2, 5]
     assert found.items[3].tolist() == [0, 1, 2]
+
+
+def test_users_about_whom_the_model_says_nothing_get_what_is_popular_too(toy_catalogue, toy_log):
+    # One and the same score for everything would otherwise be a ranking by item index, and look like a recommendation.
+    scores = torch.tensor([[0.0] * 6, [1, 2, 3, 4, 5, 6], [2.0] * 6, [0, 0, 0, 0, 0, 1]])
+    for k in (2, 6):
+        found = rank(Fixed(toy_catalogue, scores), torch.arange(4), history=toy_log, seen=toy_log, k=k)
+        assert found.fallback.tolist() == [True, False, True, False]
+        # counts of items 0..5 are 2, 2, 2, 2, 0, 1; user 0 has seen 0, 1, 2; user 2 has seen 0, 2, 3, 5
+        assert found.items[0, :2].tolist() == [3, 5] and found.items[2, :2].tolist() == [1, 4]
+
+
+def test_a_nan_behind_tied_scores_is_still_seen(toy_catalogue, toy_log):
+    scores = torch.tensor([[0.0, 0, 0, torch.nan, 1, 1]] * 4)
+    with pytest.raises(ValueError, match="gives NaN scores"):
+        rank(Fixed(toy_catalogue, scores), torch.tensor([0]), history=toy_log, seen=toy_log, k=1)
 
 
 def test_nan_scores_are_an_error_that_names_the_model(toy_catalogue, toy_log):

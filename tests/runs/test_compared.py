@@ -11,9 +11,9 @@ from recsys_lib.data.splits import leave_one_out
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.evaluation.evaluator import Evaluator
 from recsys_lib.models import build_model
-from recsys_lib.runs.compared import compare_runs, finish_evaluation, runs_to_compare, template_of
+from recsys_lib.runs.compared import compare_runs, finish_evaluation, keep_evaluation, runs_to_compare, template_of
 from recsys_lib.runs.folder import RunFolder
-from recsys_lib.runs.trained import finish_training, load_model
+from recsys_lib.runs.trained import data_fingerprint, finish_training, load_model
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
 
@@ -134,8 +134,9 @@ def test_what_an_evaluation_leaves_behind(dataset, split, tmp_path, submission):
     runs = [trained("ease", dataset, split, tmp_path, regularisation=5.0), trained("popularity", dataset, split, tmp_path)]
     comparison = compare_runs(runs, dataset, split, metric="recall@5")
     run = RunFolder.create(tmp_path, kind="evaluation", model="compare", member="mina")
-    figures = comparison.figures() if submission is None else {}
-    finish_evaluation(run, comparison, figures, parameters={"K": 5, "OUT_DIR": str(tmp_path)}, submission=submission)
+    figures = keep_evaluation(run, comparison)
+    assert not run.is_finished and run.metrics["table"], "the table is safe before a submission is tried"
+    finish_evaluation(run, comparison, parameters={"K": 5, "OUT_DIR": str(tmp_path)}, submission=submission)
 
     table = run.metrics["table"]
     assert [row["model"] for row in table] == ["ease", "popularity"]
@@ -154,7 +155,7 @@ def test_what_an_evaluation_leaves_behind(dataset, split, tmp_path, submission):
     record = run.record
     assert run.is_finished and record["kind"] == "evaluation" and record["parents"] == [runs[0].name, runs[1].name]
     assert record["refitted"] == (runs[0].name if submission else None)
-    assert record["split_fingerprint"] == split.fingerprint and record["data_fingerprint"] == dataset.interactions.fingerprint
+    assert record["split_fingerprint"] == split.fingerprint and record["data_fingerprint"] == data_fingerprint(dataset)
     assert {path.name for path in run.path.glob("figures/*")} == {f"{name}.png" for name in figures}
     for path in [*run.path.rglob("*.json"), *run.path.rglob("*.jsonl")]:
         text = path.read_text(encoding="utf-8")
