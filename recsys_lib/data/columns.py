@@ -128,6 +128,8 @@ def _content(path: Path, where: str) -> bytes:
             content = gzip.decompress(content)
         except (EOFError, OSError) as error:
             raise ValueError(f"{where} is a broken gzip file ({error}). Copy or download it again.") from error
+    if b"\r" in content and b"\n" not in content:
+        content = content.replace(b"\r", b"\n")  # line ends of an old Mac; like \r\n they are not content
     if not content.strip(codecs.BOM_UTF8 + b"\r\n\t "):
         raise ValueError(f"{where} is empty ({len(content)} bytes). Copy or download it again.")
     if content.startswith(b"PK\x03\x04"):

@@ -242,3 +242,10 @@ def test_many_rows_are_quick(tmp_path):
     started = time.perf_counter()
     frame, _ = table(tmp_path, content, columns, separator="::", header=False, quoted=False)
     assert len(frame) == 300_000 and time.perf_counter() - started < 3  # the slow parser takes far longer
+
+
+def test_the_line_ends_of_an_old_mac_are_read(tmp_path):
+    path = tmp_path / "log.csv"
+    path.write_bytes(b"user,item\ru1,i1\ru2,i2\r")
+    frame, _ = read_table(path, [Column("user", "id"), Column("item", "id")])
+    assert frame["item"].tolist() == ["i1", "i2"]
