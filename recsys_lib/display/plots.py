@@ -11,7 +11,6 @@ import textwrap
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -141,11 +140,6 @@ class Plot(Figure):
                 break
         return png
 
-    def save(self, path: str | Path) -> Path:
-        """Write png() to `path`."""
-        Path(path).write_bytes(self.png())
-        return Path(path)
-
     def _repr_png_(self) -> tuple[bytes, dict]:
         width, height = (int(inches * DENSITY) for inches in self.get_size_inches())
         return self.png(), {"width": width, "height": height}
@@ -174,8 +168,7 @@ def training_curves(
 
     Args:
         history: one row an epoch, columns epoch, loss, learning_rate and, where known, `metric` (NaN where it was not
-            evaluated), negatives_resampled (bool), train_probe (the metric on training rows), seconds_training,
-            seconds_evaluation.
+            evaluated), negatives_resampled (bool), seconds_training, seconds_evaluation.
     Raises:
         ValueError: `history` is empty or lacks epoch or loss.
     """
@@ -197,12 +190,7 @@ def training_curves(
         metric_axes.set(title=f"{metric} on validation", ylabel=metric)
         if len(measured):
             few = {"marker": "o", "markersize": 3.5} if len(measured) <= 60 else {}
-            if "train_probe" in measured and measured["train_probe"].notna().any():
-                probe = measured.dropna(subset=["train_probe"])
-                metric_axes.plot(
-                    probe["epoch"], probe["train_probe"], color=PALE, label="probe of training rows", **few
-                )
-            metric_axes.plot(measured["epoch"], measured[metric], color=GREEN, label="validation", **few)
+            metric_axes.plot(measured["epoch"], measured[metric], color=GREEN, **few)
             best = measured.loc[measured[metric].idxmax()]
             metric_axes.plot(
                 best["epoch"], best[metric], "o", markersize=9, markerfacecolor="none", markeredgewidth=2, color=ORANGE
@@ -219,8 +207,6 @@ def training_curves(
                 fontsize=8.5,
             )
             metric_axes.margins(y=0.18)
-            if "train_probe" in measured and measured["train_probe"].notna().any():
-                metric_axes.legend(loc="lower right")
         else:
             metric_axes.text(0.5, 0.5, "not evaluated", transform=metric_axes.transAxes, ha="center", color=GREY)
 

@@ -29,12 +29,6 @@ def gini(counts: np.ndarray) -> float:
     return float(((2 * np.arange(1, n + 1) - n - 1) * x).sum() / (n * x.sum()))
 
 
-def history_lengths(interactions: Interactions) -> pd.DataFrame:
-    """How many users have how long a history: columns length, users; lengths that nobody has are left out."""
-    lengths, users = np.unique(interactions.user_counts, return_counts=True)
-    return pd.DataFrame({"length": lengths, "users": users})
-
-
 def popularity_curve(interactions: Interactions) -> pd.DataFrame:
     """Share of the interactions that the most popular items hold: n_items + 1 rows from (0, 0) to (1, 1).
 

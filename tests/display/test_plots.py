@@ -39,9 +39,7 @@ def size(png: bytes) -> tuple[int, int]:
 
 
 def test_the_curves_name_the_best_epoch():
-    table = history(
-        [0.7, 0.5, 0.4, 0.3], [0.01, 0.04, 0.03, np.nan], seconds_training=2.0, train_probe=[0.1, 0.2, 0.3, np.nan]
-    )
+    table = history([0.7, 0.5, 0.4, 0.3], [0.01, 0.04, 0.03, np.nan], seconds_training=2.0)
     figure = plots.training_curves(table, METRIC, footer="수 57,946", synthetic=True)
     assert figure.sentence == "recall@5 is best at epoch 2 of 4: 0.0400, at a training loss of 0.5"
     assert "8 s in training" in figure.footer  # 4 x 2.0

@@ -33,8 +33,7 @@ def test_gini_is_half_the_mean_difference_over_the_mean():
     assert statistics.gini(x) == pytest.approx(slow, rel=1e-12)
 
 
-def test_histories_and_tail():
-    assert statistics.history_lengths(TOY).to_dict("list") == {"length": [0, 1, 2, 3], "users": [1, 1, 1, 1]}
+def test_popularity_tail():
     tail = statistics.popularity_tail(TOY, tops=(0.01, 0.5))
     assert list(tail["items"]) == [1, 3]  # at least one; half of six
     assert list(tail["share_of_interactions"]) == pytest.approx([2 / 6, (2 + 1 + 1) / 6])  # items have 2 1 1 1 1 0
