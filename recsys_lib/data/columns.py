@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import codecs
 import csv
-import difflib
 import gzip
 import io
 import re
@@ -21,6 +20,8 @@ from typing import Literal
 
 import numpy as np
 import pandas as pd
+
+from recsys_lib.data.names import closest
 
 Kind = Literal["id", "text", "integer", "number", "date"]
 ENCODINGS = ("utf-8-sig", "utf-8", "cp949")
@@ -208,9 +209,8 @@ def _header_names(
 
 
 def _with_likely(name: str, candidates: Sequence[str]) -> str:
-    likely = difflib.get_close_matches(name.lower(), [candidate.lower() for candidate in candidates], n=1)
-    did_you_mean = [candidate for candidate in candidates if candidate.lower() in likely]
-    return f"{name!r} (did you mean {did_you_mean[0]!r}?)" if did_you_mean else repr(name)
+    likely = closest(name, candidates)
+    return repr(name) if likely is None else f"{name!r} (did you mean {likely!r}?)"
 
 
 def _refuse_separator(first: str, n_fields: int, n_wanted: int, separator: str, where: str) -> None:

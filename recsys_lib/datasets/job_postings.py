@@ -103,6 +103,7 @@ TABLES: Mapping[str, tuple[Column, ...]] = {
     ),
     "sample_submission.csv": (_USER, Column(ITEM, "id")),
 }
+ZERO_IS_MISSING = frozenset(column.name for columns in TABLES.values() for column in columns if column.zero_is_missing)
 REQUIRED = ("apply_train.csv", "resume.csv", "recruitment.csv")
 # Other contests have a sample_submission.csv or a company.csv too; these names are this contest's alone.
 _TELLING = ("apply_train.csv", "resume.csv", "resume_certificate.csv", "resume_education.csv", "resume_language.csv",
@@ -297,7 +298,7 @@ def _is_constant(feature: Feature) -> bool:
 
 
 def _given(values: pd.Series) -> pd.Series:
-    return values.where(values != 0)  # 0 stands for "not given" (Column.zero_is_missing)
+    return values.where(values != 0) if values.name in ZERO_IS_MISSING else values
 
 
 def _as_year(dates: pd.Series) -> pd.Series:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 from typing import Any
@@ -11,6 +10,7 @@ import pandas as pd
 import torch
 
 from recsys_lib.data.catalogue import Catalogue
+from recsys_lib.data.names import did_you_mean
 from recsys_lib.models.base import Recommender, checked, options_table
 
 
@@ -45,9 +45,7 @@ def model_class(name: str) -> type[Recommender]:
     """
     registry = _registry()
     if name not in registry:
-        close = difflib.get_close_matches(str(name), registry, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else "."
-        raise ValueError(f"no model {name!r}{hint} Registered: {', '.join(registry)}.")
+        raise ValueError(f"no model {name!r}{did_you_mean(name, registry)} Registered: {', '.join(registry)}.")
     return registry[name]
 
 

@@ -8,7 +8,6 @@ tests/models/test_contract.py picks it up.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import types
 import typing
 import warnings
@@ -24,6 +23,7 @@ from torch import Tensor, nn
 from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
+from recsys_lib.data.names import did_you_mean
 
 
 # Said by torch once a process, wherever a sparse matrix is first made; it tells a user of a notebook nothing.
@@ -151,9 +151,7 @@ def checked(dataclass_type: type, values: dict[str, Any], what: str) -> Any:
     taken = {}
     for name, value in values.items():
         if name not in fields:
-            close = difflib.get_close_matches(name, fields, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else "."
-            raise ValueError(f"no {what} {name!r}{hint} There are: {', '.join(fields) or 'none'}.")
+            raise ValueError(f"no {what} {name!r}{did_you_mean(name, fields)} There are: {', '.join(fields) or 'none'}.")
         taken[name] = _fit(value, types_of[name], f"{what} {name!r}")
     return dataclass_type(**taken)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import difflib
 import json
 import os
 import re
@@ -25,6 +24,7 @@ import pandas as pd
 import yaml
 
 from recsys_lib.data.files import replacing
+from recsys_lib.data.names import did_you_mean
 from recsys_lib.data.splits import SPLITS
 from recsys_lib.runs.folder import RunFolder, runs_table
 
@@ -113,7 +113,7 @@ def read_batch(path: str | Path) -> list[dict[str, Any]]:
         raise BatchError(f"{path.name} needs `runs:`, a list of mappings like `- MODEL: ease`, and may have `defaults:`")
     for key in content:
         if key not in ("defaults", "runs"):
-            raise BatchError(f"{path.name}: no entry {key!r}{_did_you_mean(key, ['defaults', 'runs'])}")
+            raise BatchError(f"{path.name}: no entry {key!r}{did_you_mean(key, ['defaults', 'runs'])}")
     defaults = content.get("defaults") or {}
     wrong = [entry for entry in [defaults, *content["runs"]] if not isinstance(entry, dict)]
     if wrong:
@@ -156,7 +156,7 @@ def check_parameters(notebook: str | Path, parameter_sets: Sequence[Mapping[str,
 def _parameter_problems(defaults: Mapping[str, Any], parameters: Mapping[str, Any]) -> Iterator[str]:
     for name, value in parameters.items():
         if name not in defaults:
-            yield f"no parameter {name!r}{_did_you_mean(name, defaults)} Known: {', '.join(defaults)}."
+            yield f"no parameter {name!r}{did_you_mean(name, defaults)} Known: {', '.join(defaults)}."
         elif not _same_type(defaults[name], value):
             wanted, came = type(defaults[name]).__name__, type(value).__name__
             yield f"{name} must be {wanted} like {defaults[name]!r}; got {came} {value!r}"
@@ -178,7 +178,8 @@ def _same_type(default: Any, value: Any) -> bool:
 def _config_problems(parameters: Mapping[str, Any]) -> Iterator[str]:
     """What the model and the trainer say of MODEL, MODEL_CONFIG and TRAIN_CONFIG, where a notebook has them."""
     if parameters.get("SPLIT", "fraction") not in SPLITS:
-        yield f"SPLIT: no split {parameters['SPLIT']!r}{_did_you_mean(parameters['SPLIT'], SPLITS)} There are: {', '.join(SPLITS)}."
+        split = parameters["SPLIT"]
+        yield f"SPLIT: no split {split!r}{did_you_mean(split, SPLITS)} There are: {', '.join(SPLITS)}."
     if isinstance(parameters.get("K"), int) and parameters["K"] < 1:
         yield f"K: lists have 1 item or more; got {parameters['K']}"
     if "MODEL" not in parameters:
@@ -198,13 +199,6 @@ def _config_problems(parameters: Mapping[str, Any]) -> Iterator[str]:
             train_config(model, **parameters["TRAIN_CONFIG"])
         except (TypeError, ValueError) as error:
             yield f"TRAIN_CONFIG: {error}"
-
-
-def _did_you_mean(name: object, known: Mapping | Sequence) -> str:
-    # misspelt in case only is the commonest, and the least alike to difflib
-    spelt = {str(one).lower(): str(one) for one in known}
-    close = difflib.get_close_matches(str(name).lower(), spelt, n=1)
-    return f"; did you mean {spelt[close[0]]!r}?" if close else "."
 
 
 # -- running -------------------------------------------------------------------------------------------------------

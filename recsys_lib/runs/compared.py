@@ -39,7 +39,7 @@ class Comparison:
     @property
     def best(self) -> RunFolder:
         """The run that was best on *validation*: the test part judges, it does not choose."""
-        return max(self.runs.values(), key=_validation_of(self.metric))
+        return max(self.runs.values(), key=lambda run: _on_validation(run, self.metric))
 
     @property
     def caption(self) -> str:
@@ -60,7 +60,7 @@ class Comparison:
         for model, report in self.reports.items():
             low, high = report.interval(self.metric)
             record = self.runs[model].record
-            row = {"model": model, f"validation {self.metric}": _validation_of(self.metric)(self.runs[model])}
+            row = {"model": model, f"validation {self.metric}": _on_validation(self.runs[model], self.metric)}
             row |= {metric: report.mean(metric) for metric in dict.fromkeys(metrics)}
             row |= {"low": low, "high": high, "cold users": report.n_cold, "skipped users": report.n_skipped}
             rows.append(row | {"train s": record["seconds_training"], "evaluate s": report.seconds})
@@ -124,7 +124,7 @@ def compare_runs(runs: Sequence[RunFolder], dataset: Dataset, split: Split, *, m
     ks = cut_offs(int(metric.split("@")[1]), split.test.n_items)
     evaluator = Evaluator(split.test, seen=split.known_before_test, ks=ks)
     for run in runs:
-        _validation_of(metric)(run)  # refused now, not after every model was judged
+        _on_validation(run, metric)  # refused now, not after every model was judged
     reports, by_name = {}, {}
     for run in runs:
         name = run.model if run.model not in by_name else run.name  # two runs of one model: by their folders
@@ -190,11 +190,9 @@ def template_of(dataset: Dataset, k: int) -> Template:
     return dataset.template or Template("user_id", "item_id", np.arange(dataset.catalogue.n_users, dtype=np.int32), k)
 
 
-def _validation_of(metric: str):
-    def value(run: RunFolder) -> float:
-        measured = run.metrics.get("metrics", {})
-        if metric not in measured:
-            raise ValueError(f"run {run.name} was not validated with {metric}; it has {', '.join(measured)}. Train it with the same K.")
-        return measured[metric]["mean"]
-
-    return value
+def _on_validation(run: RunFolder, metric: str) -> float:
+    measured = run.metrics.get("metrics", {})
+    if metric not in measured:
+        known = ", ".join(measured)
+        raise ValueError(f"run {run.name} was not validated with {metric}; it has {known}. Train it with the same K.")
+    return measured[metric]["mean"]
