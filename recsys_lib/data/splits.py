@@ -1,30 +1,40 @@
 """Carve the log into what a model may learn from, what chooses, and what judges.
 
+    leave_one_out, leave_k_out      the last or random rows of each user
+    fraction_split                  a share of each user's rows, at random
+    temporal_holdout                what came after a moment: for all users at once, or of each user's own time
+    k_fold                          every row is tested once
+    user_holdout                    users that training never sees; part of their rows is their history (fold-in)
+
 All splits keep one catalogue, use a private generator, are stable on ties and carry a fingerprint, so that two
-people who name the same split hold out the same rows.
+people who name the same split hold out the same rows. Rows with equal timestamps count in the order of the file.
 """
 
 from __future__ import annotations
 
 import hashlib
+import re
 import warnings
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.names import did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """Three disjoint parts of one log.
+    """Three disjoint parts of one log; four where users are held out.
 
     Attributes:
         train, validation, test: Interactions over one catalogue.
         protocol: how it was made, for captions, e.g. "leave_one_out_random".
-        seed: of the private generator.
+        seed: of the private generator; 0 where nothing is drawn.
+        fold_in: of held-out users, the rows that a model may know when it is asked, and never learns from; else None.
     Raises:
         ValueError: two parts share a (user, item) pair.
     """
@@ -34,24 +44,35 @@ class Split:
     test: Interactions
     protocol: str
     seed: int
+    fold_in: Interactions | None = None
 
     def __post_init__(self) -> None:
+        parts = {name: getattr(self, name) for name in ("train", "validation", "test", "fold_in")}
+        parts = {name: part for name, part in parts.items() if part is not None}
         # An intersection sorts the larger part again; a look-up per held-out row does not.
-        for name, known in (("validation", self.train), ("test", self.train), ("test", self.validation)):
-            shared = count_shared(getattr(self, name), known.pair_keys)
+        for (_, known), (name, rows) in combinations(parts.items(), 2):
+            shared = count_shared(rows, known.pair_keys)
             if shared:
                 raise ValueError(f"the parts of a split must be disjoint; {shared:,} {name} rows are in another part too")
 
     @cached_property
+    def known_before_validation(self) -> Interactions:
+        """All that a model may know when the validation part is asked: train, and the fold-in of its users."""
+        if self.fold_in is None:
+            return self.train
+        return self.train.union(self.fold_in.take(self.validation.user_counts[self.fold_in.users] > 0))
+
+    @cached_property
     def known_before_test(self) -> Interactions:
-        """Train and validation: all that a model may know when the test part judges it."""
-        return self.train.union(self.validation)
+        """All that a model may know when the test part judges it: train and validation, and any fold-in."""
+        known = self.train.union(self.validation)
+        return known if self.fold_in is None else known.union(self.fold_in)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits of the three parts' contents."""
-        parts = ",".join(part.fingerprint for part in (self.train, self.validation, self.test))
-        return hashlib.sha256(parts.encode()).hexdigest()[:16]
+        """16 hexadecimal digits of the parts' contents."""
+        parts = [self.train, self.validation, self.test] + ([] if self.fold_in is None else [self.fold_in])
+        return hashlib.sha256(",".join(part.fingerprint for part in parts).encode()).hexdigest()[:16]
 
     def describe(self) -> pd.DataFrame:
         """Is the held-out part skewed against train? One row a part.
@@ -61,13 +82,15 @@ class Split:
 
         Columns:
             rows, users, items: sizes.
-            mean_activity: rows in train of the part's users.
+            mean_activity: rows in train of the part's users; of users that are held out, rows of their fold-in.
             mean_popularity: rows in train of the items; for train the row itself is not counted, so that the three
                 figures can be compared.
             share_of_popular: share of rows whose item is among the 20 % most popular of train.
             unseen_items: share of rows whose item never occurs in train: no model of ids can find those.
         """
         users, items = self.train.user_counts, self.train.item_counts
+        if self.fold_in is not None:
+            users = users + self.fold_in.user_counts
         n_popular = max(1, round(0.2 * self.train.n_items))
         popular = np.zeros(self.train.n_items, dtype=bool)
         popular[np.argsort(-items, kind="stable")[:n_popular]] = True
@@ -126,14 +149,31 @@ def leave_one_out(interactions: Interactions, *, held_out: str | None = None, se
         ValueError: no user has two rows, or an unknown `held_out`.
     Source: He et al., Neural Collaborative Filtering, WWW 2017 (last row); the DACON teams' random row.
     """
+    return leave_k_out(interactions, 1, held_out=held_out, seed=seed)
+
+
+def leave_k_out(interactions: Interactions, k: int, *, held_out: str | None = None, seed: int) -> Split:
+    """Hold out k rows of each user for test, and k more for validation; one row at least stays in train.
+
+    A user with k rows or fewer keeps them all in train, one with 2k or fewer holds none out for validation.
+
+    Args:
+        k: rows, as many as the hidden set of a contest is believed to hold: recall depends on it.
+        held_out: as in leave_one_out.
+    Raises:
+        ValueError: no user has k + 1 rows, an unknown `held_out`, or k below 1.
+    """
     if held_out is None:
         held_out = "random" if interactions.timestamps is None else "last"
     if held_out not in ("last", "random"):
         raise ValueError(f"held_out must be 'last', 'random' or None; got {held_out!r}")
+    if k < 1:
+        raise ValueError(f"k must be 1 or more; got {k}")
+    name = "leave_one_out" if k == 1 else f"leave_{k}_out"
     longest = interactions.user_counts.max(initial=0)
-    if longest < 2:
+    if longest < k + 1:
         raise ValueError(
-            f"leave_one_out needs users with 2 or more interactions; the longest of "
+            f"{name} needs users with {k + 1} or more interactions; the longest of "
             f"{interactions.n_users:,} histories has {longest}. Is this the right CSV?"
         )
     if held_out == "random":
@@ -144,14 +184,25 @@ def leave_one_out(interactions: Interactions, *, held_out: str | None = None, se
         warnings.warn(
             "held_out='last' without timestamps takes the last row in file order; if the file is shuffled, that is "
             "a random row and not the latest. Prefer held_out='random'.",
-            stacklevel=2,
+            stacklevel=3,
         )
         order_in_user = np.arange(len(interactions))
     rank, counts = rank_in_user(interactions.users, order_in_user, interactions.user_counts)
     from_end = counts - 1 - rank
-    test = (from_end == 0) & (counts >= 2)
-    validation = (from_end == 1) & (counts >= 3)
-    return _split(interactions, validation, test, f"leave_one_out_{held_out}", seed)
+    test = (from_end < k) & (counts > k)
+    validation = (from_end >= k) & (from_end < 2 * k) & (counts > 2 * k)
+    return _split(interactions, validation, test, f"{name}_{held_out}", seed)
+
+
+def hold_out_last(train: Interactions, test: Interactions, protocol: str) -> Split:
+    """A given train and test part; validation is each user's last training row, where two or more are there.
+
+    For a published split that has no validation part: nothing may be chosen on its test rows.
+    """
+    key = np.arange(len(train)) if train.timestamps is None else train.timestamps
+    rank, counts = rank_in_user(train.users, key, train.user_counts)
+    last = (rank == counts - 1) & (counts >= 2)
+    return Split(train.take(~last), train.take(last), test, protocol, 0)
 
 
 def fraction_split(
@@ -166,25 +217,121 @@ def fraction_split(
     Raises:
         ValueError: the fractions are not three positive-or-zero numbers that sum to 1 with some train.
     """
-    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-9:
-        raise ValueError(f"fractions must be (train, validation, test), not negative, sum 1; got {fractions}")
+    _check_fractions(fractions)
     order_in_user = np.random.default_rng(seed).random(len(interactions))
-    rank, counts = rank_in_user(interactions.users, order_in_user, interactions.user_counts)
-    place = (rank + 0.5) / counts
-    end_train, end_validation = fractions[0], fractions[0] + fractions[1]
-    # Sums such as .8 + .1 carry rounding; a place that means .9 must not fall on either side by chance.
-    validation = (place >= end_train - 1e-9) & (place < end_validation - 1e-9)
-    test = place >= end_validation - 1e-9
-    pair = counts == 2
-    validation &= ~pair
-    test = np.where(pair, rank == 1, test)
-    single = counts == 1
-    return _split(
-        interactions,
-        validation & ~single,
-        test & ~single,
-        "fraction_" + "_".join(f"{100 * fraction:g}" for fraction in fractions),
-        seed,
+    validation, test = _ends_of_histories(interactions, order_in_user, fractions)
+    return _split(interactions, validation, test, f"fraction_{_percent(fractions)}", seed)
+
+
+def temporal_holdout(
+    interactions: Interactions, *, fractions: tuple[float, float, float] = (0.8, 0.1, 0.1), per_user: bool = False
+) -> Split:
+    """What came later is held out. Nothing is drawn: there is no seed.
+
+    Globally, all rows are put in order of time and two moments cut them; rows of one moment stay in one part (the later
+    one), so nobody learns from the second in which he is tested. That is how a recommender is used, and the only split
+    in which no row of train is younger than one of test; new users and items appear in test, and are counted as cold.
+    Per user, each user's own rows are cut, by the rule of fraction_split: everybody is tested, but on other days.
+
+    Raises:
+        ValueError: there are no timestamps, the fractions are wrong, or so many rows share a moment that a part is empty.
+    Source: Meng et al., Exploring Data Splitting Strategies for the Evaluation of Recommendation Models, RecSys 2020.
+    """
+    _check_fractions(fractions)
+    times = interactions.timestamps
+    if times is None:
+        raise ValueError("temporal_holdout needs timestamps and this log has none; use fraction_split or leave_one_out")
+    if per_user:
+        validation, test = _ends_of_histories(interactions, times, fractions)
+        return _split(interactions, validation, test, f"temporal_per_user_{_percent(fractions)}", 0)
+    in_order = np.sort(times)
+    ends = [round(fractions[0] * len(times)), round((fractions[0] + fractions[1]) * len(times))]
+    end_train, end_validation = (in_order[end] if end < len(times) else np.inf for end in ends)
+    test = times >= end_validation
+    validation = (times >= end_train) & ~test
+    for name, wanted, rows in zip(("train", "validation", "test"), fractions, (~(validation | test), validation, test)):
+        if wanted and not rows.any():
+            raise ValueError(
+                f"temporal_holdout leaves no row for {name}: {len(times):,} rows have {len(np.unique(times)):,} distinct "
+                "timestamps, and rows of one moment stay together. Use other fractions, or per_user=True."
+            )
+    return _split(interactions, validation, test, f"temporal_{_percent(fractions)}", 0)
+
+
+def k_fold(interactions: Interactions, n_folds: int = 5, *, validation: float = 0.1, seed: int) -> list[Split]:
+    """Every row is in the test part of just one fold; each user's rows are dealt to the folds in turn, shuffled.
+
+    Args:
+        validation: share of each user's remaining rows that chooses epochs and options; not given to test.
+    Raises:
+        ValueError: fewer than 2 folds, or none of the users has as many rows as there are folds.
+    """
+    if n_folds < 2 or not 0 <= validation < 1:
+        raise ValueError(f"k_fold needs 2 or more folds and a validation share in [0, 1); got {n_folds} and {validation}")
+    longest = interactions.user_counts.max(initial=0)
+    if longest < n_folds:
+        raise ValueError(
+            f"k_fold needs users with {n_folds} or more interactions; the longest of {interactions.n_users:,} histories "
+            f"has {longest}. Use fewer folds."
+        )
+    generator = np.random.default_rng(seed)
+    rank, _ = rank_in_user(interactions.users, generator.random(len(interactions)), interactions.user_counts)
+    # Each user begins with another fold, or the first folds would get the odd rows of all users.
+    fold = (rank + generator.integers(0, n_folds, interactions.n_users)[interactions.users]) % n_folds
+    splits = []
+    for number in range(n_folds):
+        test = fold == number
+        rest = np.flatnonzero(~test)
+        chosen, _ = _ends_of_histories(interactions.take(rest), generator.random(len(rest)), (1 - validation, validation, 0))
+        in_validation = np.zeros(len(interactions), dtype=bool)
+        in_validation[rest[chosen]] = True
+        splits.append(_split(interactions, in_validation, test, f"fold_{number + 1}_of_{n_folds}", seed))
+    return splits
+
+
+def user_holdout(
+    interactions: Interactions,
+    *,
+    fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+    fold_in: float = 0.8,
+    seed: int,
+) -> Split:
+    """Whole users are held out (strong generalisation): can a model serve somebody it never saw in training?
+
+    Of each held-out user, a share of the rows (fold-in) is the history that the model is asked with, the others must be
+    found. Only models that read a history can score such users; the Evaluator refuses the others by name.
+
+    Args:
+        fractions: of the users with two or more rows, to train, validation and test. Users with one row go to train.
+        fold_in: share of a held-out user's rows that is known; one row at least is, and one at least is not.
+    Raises:
+        ValueError: the fractions are wrong, or leave no user to train or to test.
+    Source: Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018 (their draw was another).
+    """
+    _check_fractions(fractions)
+    if not 0 < fold_in < 1:
+        raise ValueError(f"fold_in must lie between 0 and 1; got {fold_in}")
+    generator = np.random.default_rng(seed)
+    users = generator.permutation(np.flatnonzero(interactions.user_counts >= 2))
+    ends = [round(fractions[0] * len(users)), round((fractions[0] + fractions[1]) * len(users))]
+    part_of = np.zeros(interactions.n_users, dtype=np.int8)  # 0 train, 1 validation, 2 test
+    part_of[users[ends[0] :]], part_of[users[ends[1] :]] = 1, 2
+    if not ends[0] or (fractions[2] and ends[1] == len(users)) or (fractions[1] and ends[0] == ends[1]):
+        raise ValueError(
+            f"user_holdout cannot deal {len(users):,} users with two or more interactions out by {fractions}; "
+            "is this the right CSV, or use other fractions"
+        )
+    part = part_of[interactions.users]
+    rank, counts = rank_in_user(interactions.users, generator.random(len(interactions)), interactions.user_counts)
+    known = np.clip(np.ceil(fold_in * counts - 0.5 - 1e-9), 1, counts - 1)  # those with (j + ½)/n < fold_in
+    targets = rank >= known
+    return Split(
+        train=interactions.take(part == 0),
+        validation=interactions.take((part == 1) & targets),
+        test=interactions.take((part == 2) & targets),
+        protocol=f"user_holdout_{_percent(fractions)}",
+        seed=seed,
+        fold_in=interactions.take((part > 0) & ~targets),
     )
 
 
@@ -192,18 +339,32 @@ SPLITS = {
     "leave_one_out_random": lambda log, seed: leave_one_out(log, held_out="random", seed=seed),
     "leave_one_out_last": lambda log, seed: leave_one_out(log, held_out="last", seed=seed),
     "fraction": lambda log, seed: fraction_split(log, seed=seed),
+    "temporal": lambda log, seed: temporal_holdout(log),
+    "temporal_per_user": lambda log, seed: temporal_holdout(log, per_user=True),
+    "user_holdout": lambda log, seed: user_holdout(log, seed=seed),
 }
+_LEAVE_K_OUT = re.compile(r"leave_(\d+)_out_(random|last)")
+_FOLD = re.compile(r"fold_(\d+)_of_(\d+)")
 
 
 def make_split(name: str, interactions: Interactions, *, seed: int) -> Split:
-    """A split by its name in SPLITS: what the notebooks' SPLIT parameter means.
+    """A split by its name: what the notebooks' SPLIT parameter means.
 
+    Args:
+        name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last", "fold_1_of_5".
     Raises:
         ValueError: an unknown name.
     """
-    if name not in SPLITS:
-        raise ValueError(f"no split {name!r}; there are {', '.join(SPLITS)}")
-    return SPLITS[name](interactions, seed)
+    if name in SPLITS:
+        return SPLITS[name](interactions, seed)
+    if found := _LEAVE_K_OUT.fullmatch(name):
+        return leave_k_out(interactions, int(found[1]), held_out=found[2], seed=seed)
+    if (found := _FOLD.fullmatch(name)) and 1 <= int(found[1]) <= int(found[2]):
+        return k_fold(interactions, int(found[2]), seed=seed)[int(found[1]) - 1]
+    raise ValueError(
+        f"no split {name!r}{did_you_mean(name, SPLITS)} There are {', '.join(SPLITS)}; and with numbers "
+        "leave_10_out_random, leave_10_out_last, fold_1_of_5."
+    )
 
 
 def rank_in_user(users: np.ndarray, key: np.ndarray, user_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -213,6 +374,33 @@ def rank_in_user(users: np.ndarray, key: np.ndarray, user_counts: np.ndarray) ->
     rank = np.empty(len(users), dtype=np.int64)
     rank[order] = np.arange(len(users)) - starts[users[order]]
     return rank, user_counts[users]
+
+
+def _ends_of_histories(
+    interactions: Interactions, order_in_user: np.ndarray, fractions: tuple[float, float, float]
+) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) bool twice: row j of a user's n goes on where (j + ½)/n passes the first fraction, and the first two."""
+    rank, counts = rank_in_user(interactions.users, order_in_user, interactions.user_counts)
+    place = (rank + 0.5) / counts
+    end_train, end_validation = fractions[0], fractions[0] + fractions[1]
+    # Sums such as .8 + .1 carry rounding; a place that means .9 must not fall on either side by chance.
+    validation = (place >= end_train - 1e-9) & (place < end_validation - 1e-9)
+    test = (place >= end_validation - 1e-9) & (fractions[2] > 0)
+    if fractions[2] > 0:  # a user with 2 rows holds one out for test
+        pair = counts == 2
+        validation &= ~pair
+        test = np.where(pair, rank == 1, test)
+    several = counts > 1
+    return validation & several, test & several
+
+
+def _check_fractions(fractions: tuple[float, float, float]) -> None:
+    if len(fractions) != 3 or min(fractions) < 0 or fractions[0] <= 0 or abs(sum(fractions) - 1) > 1e-9:
+        raise ValueError(f"fractions must be (train, validation, test), not negative, sum 1; got {fractions}")
+
+
+def _percent(fractions: tuple[float, float, float]) -> str:
+    return "_".join(f"{100 * fraction:g}" for fraction in fractions)
 
 
 def _split(interactions: Interactions, validation: np.ndarray, test: np.ndarray, protocol: str, seed: int) -> Split:

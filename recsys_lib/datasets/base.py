@@ -8,8 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from recsys_lib.data.candidates import Candidates
 from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.splits import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +43,7 @@ class Dataset:
         sources: file name -> fingerprint of its bytes.
         notes: what was read, merged and repaired, a sentence each.
         synthetic: generated, not collected; shown wherever the data set is shown.
+        split, candidates: the publisher's own, where there are such; else None.
     """
 
     interactions: Interactions
@@ -51,6 +54,8 @@ class Dataset:
     sources: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     synthetic: bool = False
+    split: Split | None = None
+    candidates: Candidates | None = None
 
     @property
     def title(self) -> str:

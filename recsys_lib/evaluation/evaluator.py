@@ -1,10 +1,13 @@
-"""Every user, the whole catalogue, seen items out: one Evaluator for every model."""
+"""Every user, the whole catalogue, seen items out: one Evaluator for every model.
+
+With `candidates` it ranks fixed lists instead, as some papers did; their figures are not those of the whole catalogue.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -12,11 +15,12 @@ import numpy as np
 import pandas as pd
 import torch
 
+from recsys_lib.data.candidates import Candidates
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import count_shared, rank_in_user
 from recsys_lib.evaluation.intervals import bootstrap_intervals
 from recsys_lib.evaluation.metrics import METRICS, coverage_at_k, novelty_at_k
-from recsys_lib.evaluation.ranking import rank
+from recsys_lib.evaluation.ranking import Ranking, rank, rank_candidates
 from recsys_lib.models.base import Recommender
 
 ACTIVITY_EDGES = (0, 1, 2, 3, 6, 11, 21, 51, 101)
@@ -36,7 +40,7 @@ class Report:
         hits: (U, K) bool.
         fallback: (U,) bool: ranked by popularity because the model could not score the user (cold).
         n_skipped: users of the catalogue that hold nothing out.
-        kind: "evaluation", or "fit recall (not a validation)".
+        kind: "evaluation", "evaluation among 99 candidates", or "fit recall (not a validation)".
         rows: what the figure rests on: rows the model was fitted on, asked with, masked, and held out.
         seconds: of the whole evaluation.
         held_out, seen: what was asked for, and what was masked.
@@ -153,9 +157,11 @@ class Evaluator:
         seen: never recommended (−inf); normally everything known before `held_out`.
         history: what the model may know when it is asked; None: the same as `seen`.
         ks: cut-offs.
+        candidates: rank the held-out items among these alone (the NCF paper's 99); None: the whole catalogue.
         list_length: items kept a user in the report (for lists.parquet and blending); at least max(ks).
     Raises:
-        ValueError: held-out rows are among `seen` or `history`, the parts have different catalogues, or nothing is held out.
+        ValueError: held-out rows are among `seen` or `history`, the parts have different catalogues, nothing is held out,
+            or the candidates do not cover the held-out users or hold seen items.
     """
 
     def __init__(
@@ -165,6 +171,7 @@ class Evaluator:
         seen: Interactions,
         history: Interactions | None = None,
         ks: Sequence[int] = (5, 10, 20),
+        candidates: Candidates | None = None,
         list_length: int = 100,
     ) -> None:
         self.held_out, self.seen = held_out, seen
@@ -178,7 +185,15 @@ class Evaluator:
                     f"{shared:,} of {len(held_out):,} held-out rows are among `{name}`: the model would be shown the very "
                     "answers that it is asked for. Pass the parts of one split, e.g. Evaluator(split.validation, seen=split.train)."
                 )
-        self.list_length = min(max(self.ks[-1], list_length), held_out.n_items)
+        length = held_out.n_items
+        self.candidate_items: np.ndarray | None = None
+        if candidates is not None:
+            self.candidate_items = _candidate_lists(candidates, held_out, seen)
+            length = self.candidate_items.shape[1]
+            if self.ks[-1] > length:
+                raise ValueError(f"ks must lie in 1..{length} (the longest list of candidates); got {list(self.ks)}")
+        self.n_candidates = None if candidates is None else candidates.n
+        self.list_length = min(max(self.ks[-1], list_length), length)
 
     def evaluate(self, model: Recommender) -> Report:
         """Raises: ValueError when the model was trained on held-out rows, was not trained, or gives NaN."""
@@ -191,7 +206,29 @@ class Evaluator:
                 "It has already been told these answers, so the score would look far better than the real test "
                 "(35 % here, 13.8 % on the leaderboard). Train on split.train alone."
             )
-        return _measure(model, self.held_out, self.seen, self.history, self.ks, self.list_length, "evaluation")
+        self._refuse_if_all_are_strangers(model)
+        started = time.perf_counter()
+        users = torch.from_numpy(np.flatnonzero(self.held_out.user_counts))
+        if self.candidate_items is None:
+            ranking, kind = rank(model, users, history=self.history, seen=self.seen, k=self.list_length), "evaluation"
+        else:
+            items = torch.from_numpy(self.candidate_items)
+            ranking = rank_candidates(model, users, items, history=self.history, popularity=self.seen, k=self.list_length)
+            kind = f"evaluation among {self.n_candidates} candidates"
+        report = _report(model, ranking, self.held_out, self.seen, self.history, self.ks, kind, started)
+        # Lists among given candidates say nothing of the catalogue's coverage.
+        return report if self.candidate_items is None else replace(report, whole={})
+
+    def _refuse_if_all_are_strangers(self, model: Recommender) -> None:
+        users = np.flatnonzero(self.held_out.user_counts)
+        on_device = torch.from_numpy(users).to(model.device)
+        can = model.can_score(on_device, self.history.history(model.device).take(on_device))
+        if not bool(can.any()) and self.history.user_counts[users].any():
+            raise ValueError(
+                f"{model.name} cannot score new users: it was trained on rows of none of the {len(users):,} users asked, so each "
+                "would get the popular items and the figure would be that of popularity. Users that training did not see "
+                "are for models that read a history, such as ease, multi_dae, user_knn and item_knn."
+            )
 
 
 def cut_offs(k: int, n_items: int) -> list[int]:
@@ -210,13 +247,15 @@ def fit_recall(
     Args:
         held_per_user: (n_users,) int: normally the held-out rows that validation has.
     """
+    started = time.perf_counter()
     generator = np.random.default_rng(seed)
     place, _ = rank_in_user(train.users, generator.random(len(train)), train.user_counts)
     probe = train.take(place < held_per_user[train.users])
     ks = tuple(sorted(set(ks)))
     seen = train.without(probe)
     _check_parts(probe, seen, train, ks)
-    return _measure(model, probe, seen, train, ks, ks[-1], "fit recall (not a validation)")
+    ranking = rank(model, torch.from_numpy(np.flatnonzero(probe.user_counts)), history=train, seen=seen, k=ks[-1])
+    return _report(model, ranking, probe, seen, train, ks, "fit recall (not a validation)", started)
 
 
 def _check_parts(held_out: Interactions, seen: Interactions, history: Interactions, ks: tuple[int, ...]) -> None:
@@ -229,18 +268,43 @@ def _check_parts(held_out: Interactions, seen: Interactions, history: Interactio
         raise ValueError(f"ks must lie in 1..{held_out.n_items} (the catalogue's size); got {list(ks)}")
 
 
-def _measure(
+def _candidate_lists(candidates: Candidates, held_out: Interactions, seen: Interactions) -> np.ndarray:
+    """(U, L) int64 for the U users of held_out: candidates and held-out items, each once, rising, then -1."""
+    users = np.flatnonzero(held_out.user_counts)
+    row_of = np.full(held_out.n_users, -1)
+    row_of[users] = np.arange(len(users))
+    missing = np.setdiff1d(users, candidates.users)
+    if len(missing):
+        raise ValueError(f"{len(missing):,} of {len(users):,} held-out users have no candidates, the first is user {missing[0]}")
+    if candidates.items.min() < 0 or candidates.items.max() >= held_out.n_items:
+        raise ValueError(
+            f"candidates must lie in 0..{held_out.n_items - 1}; got {candidates.items.min()}..{candidates.items.max()}"
+        )
+    asked = row_of[candidates.users] >= 0
+    keys = (candidates.users[asked, None].astype(np.int64) * held_out.n_items + candidates.items[asked]).ravel()
+    n_seen = int(np.isin(keys, seen.pair_keys).sum())
+    if n_seen:
+        raise ValueError(f"{n_seen:,} candidates are among `seen`; a candidate is an item that the user did not have before")
+    keys = np.union1d(keys, held_out.pair_keys)
+    rows, items = row_of[keys // held_out.n_items], keys % held_out.n_items
+    counts = np.bincount(rows, minlength=len(users))
+    place = np.arange(len(keys)) - (np.cumsum(counts) - counts)[rows]
+    lists = np.full((len(users), counts.max()), -1, dtype=np.int64)
+    lists[rows, place] = items
+    return lists
+
+
+def _report(
     model: Recommender,
+    ranking: Ranking,
     held_out: Interactions,
     seen: Interactions,
     history: Interactions,
     ks: tuple[int, ...],
-    list_length: int,
     kind: str,
+    started: float,
 ) -> Report:
-    started = time.perf_counter()
     users = np.flatnonzero(held_out.user_counts)
-    ranking = rank(model, torch.from_numpy(users), history=history, seen=seen, k=list_length)
     items, device = ranking.items, ranking.items.device
     keys = torch.from_numpy(held_out.pair_keys.copy()).to(device)
     asked = torch.from_numpy(users).to(device)[:, None] * held_out.n_items + items

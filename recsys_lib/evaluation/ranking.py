@@ -88,13 +88,55 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
         if device.type == "cuda":
             torch.cuda.empty_cache()
     model.train(was_training)
+    _refuse_nan(model, scores)
+    items[scores == -torch.inf] = -1
+    return Ranking(items, scores, fallback)
+
+
+@torch.inference_mode()
+def rank_candidates(
+    model: Recommender, users: Tensor, candidates: Tensor, *, history: Interactions, popularity: Interactions, k: int
+) -> Ranking:
+    """The same for lists of candidates instead of the whole catalogue; nothing is masked.
+
+    Args:
+        users: (U,) int64 user indexes. candidates: (U, C) int64 item indexes, rising, -1 at the end of shorter lists.
+        popularity: the rows whose counts the fallback ranks by. k: places; at most C.
+    """
+    device = model.device
+    was_training = model.training
+    model.eval()
+    users, candidates = users.to(device), candidates.to(device)
+    known = history.history(device).take(users)
+    ends = known.indptr.tolist()
+    fallback = ~model.can_score(users, known)
+    counts = torch.from_numpy(popularity.item_counts.astype(np.float32)).to(device)
+    items, scores = [], []
+    for start in range(0, len(users), 1024):
+        stop = min(start + 1024, len(users))
+        block = candidates[start:stop]
+        empty, asked = block < 0, block.clamp(min=0)
+        block_scores = model.score_items(users[start:stop], _slice(known, ends, start, stop), asked)
+        popular = counts[asked].masked_fill_(empty, -torch.inf)
+        block_scores = torch.where(fallback[start:stop, None], popular, block_scores.masked_fill(empty, -torch.inf))
+        values, places = top_k(block_scores, k)  # the columns rise with the item's index, so ties go by it here too
+        flat = _says_nothing(block_scores, values)
+        values[flat], places[flat] = top_k(popular[flat], k)
+        fallback[start + flat] = True
+        scores.append(values)
+        items.append(block.gather(1, places))
+    model.train(was_training)
+    ranking = Ranking(torch.cat(items), torch.cat(scores), fallback)
+    _refuse_nan(model, ranking.scores)
+    return ranking
+
+
+def _refuse_nan(model: Recommender, scores: Tensor) -> None:
     if bool(scores.isnan().any()):  # NaN sorts first, so the best k show whether there is one
         raise ValueError(
             f"{model.name} gives NaN scores; the training has diverged or a feature holds NaN. "
             "Look at the loss curve, try a smaller learning rate."
         )
-    items[scores == -torch.inf] = -1
-    return Ranking(items, scores, fallback)
 
 
 def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
