@@ -28,7 +28,7 @@ from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.text import normalise_certificates, split_keywords
 from recsys_lib.datasets.base import Dataset, Template
-from recsys_lib.datasets.log import first_row_each, interactions_from
+from recsys_lib.datasets.log import first_row_each, interactions_from, template_from
 
 USER, ITEM = "resume_seq", "recruitment_seq"
 SUBMISSION_K = 5  # postings a résumé, where there is no sample_submission.csv to say so
@@ -203,17 +203,7 @@ def _template(tables: Mapping[str, pd.DataFrame], users: IdMap, notes: list[str]
         resumes = tables["resume"][USER].drop_duplicates()
         notes.append(f"the submission has {SUBMISSION_K} postings for every résumé of resume.csv, in its order")
         return Template(USER, ITEM, users.indexes(resumes), SUBMISSION_K)
-    table = tables["sample_submission"]
-    rows_each = table.groupby(USER, sort=False).size()
-    k = int(rows_each.mode().iloc[0])
-    odd = rows_each[rows_each != k]
-    if len(odd):
-        raise ValueError(
-            f"sample_submission.csv: every résumé must have as many rows; most have {k}, but {len(odd):,} of "
-            f"{len(rows_each):,} have not, e.g. {odd.index[0]} has {odd.iloc[0]}. Use the host's file unchanged."
-        )
-    user_column, item_column = (name for name in table.columns if name in (USER, ITEM))
-    return Template(user_column, item_column, users.indexes(rows_each.index), k)
+    return template_from(tables["sample_submission"], users, USER, ITEM, "sample_submission.csv")
 
 
 # ---- features

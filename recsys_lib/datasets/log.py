@@ -1,12 +1,44 @@
-"""From a table of who chose what to Interactions. Every reader ends here."""
+"""From a table of who chose what to Interactions. Every reader ends here.
+
+`interactions_from` codes a frame that was read and checked before; `read_log` reads a large file straight into codes:
+column by column, ids as dictionaries, so that twenty million rows are never twenty million Python objects.
+"""
 
 from __future__ import annotations
+
+import codecs
+import csv
+import gzip
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from recsys_lib.data.columns import ENCODINGS
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.names import did_you_mean
+from recsys_lib.datasets.base import Template
+
+# How people call them, compared without case, spaces and underscores. The first that is there is taken.
+USER_NAMES = ("userid", "user", "uid", "memberid", "memberno", "customerid", "visitorid", "sessionid", "reviewerid")
+ITEM_NAMES = ("itemid", "item", "iid", "movieid", "productid", "goodsid", "contentid", "articleid", "trackid", "asin", "sku")
+TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "createdat", "unixreviewtime")
+PARQUET = (".parquet", ".pq")
+
+
+@dataclass(frozen=True, eq=False)
+class Log:
+    """What read_log returns: interactions, the ids behind their codes, and notes."""
+
+    interactions: Interactions
+    users: IdMap
+    items: IdMap
+    notes: tuple[str, ...]
 
 
 def interactions_from(
@@ -27,17 +59,8 @@ def interactions_from(
     Raises:
         KeyError: an id that the catalogue lacks.
     """
-    user_indexes, item_indexes = users.indexes(frame[user]), items.indexes(frame[item])
-    again = pd.Series(user_indexes.astype(np.int64) * len(items) + item_indexes).duplicated().to_numpy()
-    notes = [f"{int(again.sum()):,} of {len(again):,} rows repeat a pair and were merged"] if again.any() else []
-    interactions = Interactions(
-        users=user_indexes[~again],
-        items=item_indexes[~again],
-        n_users=len(users),
-        n_items=len(items),
-        timestamps=None if timestamp is None else frame[timestamp].to_numpy(dtype=np.int64)[~again],
-    )
-    return interactions, notes
+    times = None if timestamp is None else frame[timestamp].to_numpy(dtype=np.int64)
+    return _merged(users.indexes(frame[user]), items.indexes(frame[item]), len(users), len(items), times)
 
 
 def first_row_each(frame: pd.DataFrame, key: str, file_name: str, notes: list[str]) -> pd.DataFrame:
@@ -46,3 +69,298 @@ def first_row_each(frame: pd.DataFrame, key: str, file_name: str, notes: list[st
     if again.any():
         notes.append(f"{file_name}: {int(again.sum()):,} further rows of a {key} that came before left out")
     return frame[~again]
+
+
+def template_from(rows: pd.DataFrame, users: IdMap, user: str, item: str, file_name: str) -> Template:
+    """What the host's sample file asks for: whose lists, in which order, how long.
+
+    Args:
+        rows: the sample file; the order of its columns is the header's. user, item: its columns.
+    Raises:
+        ValueError: users have different numbers of rows. KeyError: a user that the catalogue lacks.
+    """
+    rows_each = rows.groupby(user, sort=False).size()
+    k = int(rows_each.mode().iloc[0])
+    odd = rows_each[rows_each != k]
+    if len(odd):
+        raise ValueError(
+            f"{file_name}: every {user} must have as many rows; most have {k}, but {len(odd):,} of "
+            f"{len(rows_each):,} have not, e.g. {odd.index[0]} has {odd.iloc[0]}. Use the host's file unchanged."
+        )
+    user_column, item_column = (name for name in rows.columns if name in (user, item))
+    return Template(user_column, item_column, users.indexes(rows_each.index), k)
+
+
+def read_log(
+    path: str | Path,
+    *,
+    user: str | None = None,
+    item: str | None = None,
+    timestamp: str | None = None,
+    separator: str | None = None,
+    names: Sequence[str] | None = None,
+    quoted: bool = True,
+) -> Log:
+    """Read a delimited or Parquet log, plain or gzipped, with any column names.
+
+    Ids stay what they are: "007" and "7" are two users. Only where every id of a column is a plain whole number does it
+    become a number. Rows without a user or an item are left out, repeated pairs merged (the first row stays), both
+    with a note. A timestamp may be seconds, milliseconds or finer (told by its size), or an ISO date; it becomes whole
+    seconds, and where that loses the order within a second, the rows are put in order first.
+
+    Args:
+        user, item, timestamp: columns; None finds them by their usual names (user_id, movieId, timestamp, ...). A log
+            without a timestamp is read without one.
+        separator: None finds it in the first row: a comma, tab, semicolon, bar or "::".
+        names: of the columns, for a file without a header. quoted: double quotes protect a separator.
+    Raises:
+        FileNotFoundError: no such file.
+        ValueError: a column cannot be found or holds something else than wanted; the message says what is there.
+    """
+    path = Path(path)
+    where = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        raise FileNotFoundError(f"no {path.name} in {path.parent.name}/")
+    chosen = {"user": user, "item": item, "timestamp": timestamp}
+    batches = _parquet_batches if path.suffix.lower() in PARQUET else partial(_delimited_batches, separator=separator, names=names, quoted=quoted)
+    found, stream = batches(path, chosen, where)
+    users, items, moments = _Ids("user", where), _Ids("item", where), []
+    for batch in stream:  # a few megabytes at a time: only the codes of the whole file are ever held
+        users.add(batch.column(found["user"]))
+        items.add(batch.column(found["item"]))
+        if found["timestamp"]:
+            moments.append(batch.column(found["timestamp"]))
+    if not users.codes:
+        raise ValueError(f"{where} has a header but no rows. Was it written to the end?")
+
+    notes: list[str] = []
+    user_codes, users = users.finish(notes)
+    item_codes, items = items.finish(notes)
+    times, unit = _times(moments, where) if moments else (None, 1)
+    kept = (user_codes >= 0) & (item_codes >= 0)
+    if not kept.any():
+        raise ValueError(f"{where}: no row has both a user and an item; are these the right columns?")
+    if not kept.all():
+        row = int(np.argmin(kept))
+        notes.append(f"{path.name}: {int((~kept).sum()):,} rows without user or item left out (the first is data row {row + 1:,})")
+        user_codes, item_codes = user_codes[kept], item_codes[kept]
+        times = None if times is None else times[kept]
+    if times is not None and unit > 1:
+        if (times % unit != 0).any():  # two rows of one second keep their order only as their places
+            order = np.argsort(times, kind="stable")
+            user_codes, item_codes, times = user_codes[order], item_codes[order], times[order]
+            notes.append(f"{path.name}: timestamps are finer than a second; rows are put in order of time")
+        times = times // unit
+    interactions, merged = _merged(user_codes, item_codes, len(users), len(items), times)
+    return Log(interactions, users, items, (*notes, *(f"{path.name}: {note}" for note in merged)))
+
+
+# ---- batches of arrow columns
+
+
+def _parquet_batches(path: Path, chosen: dict[str, str | None], where: str) -> tuple[dict[str, str | None], Iterator]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        found = _find_columns(file.schema_arrow.names, chosen, where)
+        return found, file.iter_batches(columns=[name for name in found.values() if name], batch_size=1 << 20)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise ValueError(f"{where} cannot be read as Parquet ({error}). Copy or download it again.") from error
+
+
+def _delimited_batches(
+    path: Path, chosen: dict[str, str | None], where: str, *, separator: str | None, names: Sequence[str] | None, quoted: bool
+) -> tuple[dict[str, str | None], Iterator]:
+    import pyarrow as pa
+    from pyarrow import csv as arrow_csv
+
+    first, encoding, is_gzip = _first_row(path, where)
+    separator = separator or _separator_of(first, where)
+    header = [name.strip() for name in _fields(first, separator, quoted)]
+    if names is not None and len(names) != len(header):
+        raise ValueError(f"{where} has {len(header)} fields a row; wanted {len(names)}: {', '.join(names)}")
+    given = list(names or header)
+    found = _find_columns(given, chosen, where)
+    columns = given
+    if len(separator) > 1:
+        # arrow takes one character: "a::b" is then a, an empty field, b
+        if set(separator) != {separator[0]}:
+            raise ValueError(f"{where}: separator {separator!r} must be one character, or the same one several times")
+        columns = [f"{name} {n}" if n else name for name in given for n in range(len(separator))][: 1 - len(separator)]
+    id_type = pa.dictionary(pa.int32(), pa.string())
+
+    def batches() -> Iterator:
+        stream = pa.input_stream(str(path), compression="gzip" if is_gzip else None)
+        try:
+            yield from arrow_csv.open_csv(
+                stream,
+                read_options=arrow_csv.ReadOptions(
+                    column_names=columns, skip_rows=0 if names else 1, encoding=encoding, block_size=1 << 24
+                ),
+                parse_options=arrow_csv.ParseOptions(delimiter=separator[0], quote_char='"' if quoted else False),
+                convert_options=arrow_csv.ConvertOptions(
+                    include_columns=[name for name in found.values() if name],
+                    column_types={found["user"]: id_type, found["item"]: id_type},
+                    null_values=[""],
+                    strings_can_be_null=True,
+                ),
+            )
+        except (pa.ArrowInvalid, OSError, EOFError) as error:
+            message = re.sub(r"\s+", " ", str(error))[:300]
+            raise ValueError(
+                f"{where} cannot be read as {len(given)} columns ({', '.join(given)}) with separator {separator!r} in "
+                f"{encoding}: {message}. Correct that row, or name the separator."
+            ) from error
+
+    return found, batches()
+
+
+def _first_row(path: Path, where: str) -> tuple[str, str, bool]:
+    """The first row, the encoding, and whether the file is gzipped."""
+    with path.open("rb") as stream:
+        is_gzip = stream.read(2) == b"\x1f\x8b"
+    try:
+        with (gzip.open if is_gzip else open)(path, "rb") as stream:
+            start = stream.read(1 << 20)
+    except (EOFError, OSError) as error:
+        raise ValueError(f"{where} is a broken gzip file ({error}). Copy or download it again.") from error
+    if not start.strip(codecs.BOM_UTF8 + b"\r\n\t "):
+        raise ValueError(f"{where} is empty. Copy or download it again.")
+    if start.startswith(b"PK\x03\x04"):
+        raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
+    for encoding in ENCODINGS:
+        try:
+            text = codecs.getincrementaldecoder(encoding)().decode(start)  # its end may be half a letter
+        except UnicodeDecodeError:
+            continue
+        return text.splitlines()[0], "utf8" if encoding.startswith("utf-8") else encoding, is_gzip
+    raise ValueError(f"{where} is in none of {', '.join(ENCODINGS)}. Save it as 'CSV UTF-8'.")
+
+
+def _separator_of(first: str, where: str) -> str:
+    counts = {separator: first.count(separator) for separator in ("::", "\t", ",", ";", "|")}
+    best = max(counts, key=counts.get)
+    if not counts[best]:
+        raise ValueError(f"{where}: no comma, tab, semicolon, bar or '::' in the first row ({first[:80]!r}); name the separator")
+    return best
+
+
+def _fields(row: str, separator: str, quoted: bool) -> list[str]:
+    if len(separator) > 1 or not quoted:
+        return row.split(separator)
+    return next(csv.reader([row], delimiter=separator), [])
+
+
+def _find_columns(names: list[str], chosen: dict[str, str | None], where: str) -> dict[str, str | None]:
+    """Which column is the user, the item, the timestamp (or None)."""
+    plain = {re.sub(r"[\s_.\-]", "", name).casefold(): name for name in names}
+    usual = {"user": USER_NAMES, "item": ITEM_NAMES, "timestamp": TIME_NAMES}
+    found: dict[str, str | None] = {}
+    for what, name in chosen.items():
+        if name is not None and name not in names:
+            raise ValueError(f"{where} has no column {name!r}{did_you_mean(name, names)} It has: {', '.join(names)}.")
+        found[what] = name or next((plain[known] for known in usual[what] if known in plain), None)
+    missing = [what for what in ("user", "item") if found[what] is None]
+    if missing:
+        raise ValueError(
+            f"{where}: which column is the {' and which the '.join(missing)}? It has: {', '.join(names)}. "
+            "Say so, e.g. in log.yaml beside it: " + ", ".join(f"'{what}: {names[0]}'" for what in missing)
+        )
+    if found["user"] == found["item"]:
+        raise ValueError(f"{where}: user and item are both {found['user']!r}")
+    return found
+
+
+# ---- arrow arrays -> codes
+
+
+class _Ids:
+    """One column of ids, batch after batch: codes in order of appearance, and the distinct ids behind them."""
+
+    def __init__(self, what: str, where: str) -> None:
+        self.what, self.where = what, where
+        self.codes: list[np.ndarray] = []
+        self._code_of: dict[str | int, int] = {}
+
+    def add(self, column) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if pa.types.is_floating(column.type):  # whole numbers, some of them missing, come so from pandas
+            try:
+                column = pc.cast(column, pa.int64())
+            except pa.ArrowInvalid as error:
+                raise ValueError(f"{self.where}: the {self.what} column wants ids: {error}. Is it the right column?") from error
+        if not pa.types.is_dictionary(column.type):
+            column = pc.dictionary_encode(column)
+        codes = [self._code_of.setdefault(value, len(self._code_of)) for value in column.dictionary.to_pylist()]
+        codes = np.array([*codes, -1], dtype=np.int32)  # the last stands for a missing id
+        self.codes.append(codes[column.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)])
+
+    def finish(self, notes: list[str]) -> tuple[np.ndarray, IdMap]:
+        """(n,) int32 codes into the sorted ids, -1 where missing."""
+        ids = pd.Series(list(self._code_of), dtype=None if self._code_of else object)
+        if not pd.api.types.is_integer_dtype(ids):
+            texts = ids.astype(str).str.strip()
+            n_changed = int((texts != ids.astype(str)).sum())
+            if n_changed:
+                notes.append(f"{self.where.rsplit('/', 1)[-1]}: spaces around {n_changed:,} {self.what} ids left out")
+            ids = texts.where(texts != "")
+            if ids.dropna().str.fullmatch(r"0|-?[1-9]\d{0,17}").all():  # "007" is a name, not the number 7
+                ids = pd.to_numeric(ids).astype("Int64")
+        distinct = pd.Index(ids.dropna().unique()).sort_values()
+        if pd.api.types.is_integer_dtype(distinct.dtype):
+            distinct = distinct.astype(np.int64)
+        place = np.append(distinct.get_indexer(ids), -1).astype(np.int32)  # of a code; -1 stays -1
+        return place[np.concatenate(self.codes)], IdMap(distinct, self.what)
+
+
+def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
+    """(n,) int64 since 1970, and how many of its units are a second."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    column = pa.chunked_array(chunks)
+    if column.null_count:
+        raise ValueError(
+            f"{where}: {column.null_count:,} of {len(column):,} timestamps are missing. A row without a time has no place in the "
+            "order: fill them, leave those rows out, or name no timestamp."
+        )
+    if pa.types.is_date(column.type):
+        column = pc.cast(column, pa.timestamp("s"))
+    if pa.types.is_timestamp(column.type):
+        unit = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
+        return pc.cast(column, pa.int64()).to_numpy(), unit
+    if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        raise ValueError(
+            f"{where}: the timestamp column wants seconds since 1970 or ISO dates (2023-10-16 09:30:00); "
+            f"the first row has {column[0].as_py()!r}. Convert it, or name no timestamp."
+        )
+    numbers = column.to_numpy()
+    largest = float(np.abs(numbers).max())
+    # Seconds until the year 5138, then milliseconds, microseconds, nanoseconds.
+    unit = next((unit for limit, unit in ((1e11, 1), (1e14, 10**3), (1e17, 10**6)) if largest < limit), 10**9)
+    if np.issubdtype(numbers.dtype, np.floating):
+        if unit > 1:
+            return np.round(numbers).astype(np.int64), unit
+        return np.round(numbers * 1e6).astype(np.int64), 10**6  # seconds with a fraction
+    return numbers.astype(np.int64), unit
+
+
+def _merged(
+    users: np.ndarray, items: np.ndarray, n_users: int, n_items: int, timestamps: np.ndarray | None
+) -> tuple[Interactions, list[str]]:
+    keys = users.astype(np.int64) * n_items + items
+    in_order = np.sort(keys)  # a sort finds out in a tenth of the time whether there is anything to merge
+    notes = []
+    if (in_order[1:] == in_order[:-1]).any():
+        again = pd.Series(keys).duplicated().to_numpy()
+        notes = [f"{int(again.sum()):,} of {len(again):,} rows repeat a pair and were merged"]
+        users, items = users[~again], items[~again]
+        timestamps = None if timestamps is None else timestamps[~again]
+    del keys, in_order
+    return Interactions(users, items, n_users, n_items, timestamps), notes

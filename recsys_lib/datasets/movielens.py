@@ -1,11 +1,14 @@
-"""MovieLens 100K and 1M as GroupLens publishes them. Every rating counts as an interaction, whatever its stars.
+"""MovieLens as GroupLens publishes it: 100K, 1M, 10M, 20M, 25M, 32M and latest.
 
-Items are the films that somebody rated: 1M's movies.dat lists 3,883, and the published protocols have 3,706.
+Every rating counts as an interaction, whatever its stars. Items are the films that somebody rated: 1M's movies.dat lists
+3,883, and the published protocols have 3,706. From 10M on, the ratings go straight into codes and there is no `ratings`
+table: twenty million rows take 0.3 GB so.
 Source: Harper and Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +19,7 @@ from recsys_lib.data.features import Feature, FeatureTable, categorical, multi_l
 from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.data.ids import IdMap
 from recsys_lib.datasets.base import Dataset
-from recsys_lib.datasets.log import first_row_each, interactions_from
+from recsys_lib.datasets.log import Log, first_row_each, interactions_from, read_log
 
 USER, ITEM = "user_id", "item_id"
 # As published, the texts are ISO-8859-1, in which every byte means something: what may fail comes first.
@@ -47,6 +50,7 @@ USERS_100K = (
     Column("occupation", "text"),
     Column("zip_code", "text"),
 )
+MOVIES_CSV = (Column("movieId", "integer", key=True), Column("title", "text"), Column("genres", "text"))
 MOVIES_1M = (Column(ITEM, "integer", key=True), Column("title", "text"), Column("genres", "text"))
 USERS_1M = (
     Column(USER, "integer", key=True),
@@ -62,15 +66,20 @@ OCCUPATIONS_1M = (
     "unemployed", "writer",
 )  # fmt: skip
 
+NO_GENRES = "(no genres listed)"
+# Rows of ratings.csv by which the releases are told; any other number is a "latest", which changes with time.
+RELEASES = {20_000_263: "movielens_20m", 25_000_095: "movielens_25m", 32_000_204: "movielens_32m"}
 WANTS = (
     "MovieLens 100K: u.data, and if there u.item, u.user; "
-    "MovieLens 1M: ratings.dat and users.dat, and if there movies.dat (each may be gzipped)"
+    "MovieLens 1M: ratings.dat and users.dat, and if there movies.dat; "
+    "MovieLens 10M: ratings.dat and movies.dat; "
+    "MovieLens 20M, 25M, 32M, latest: ratings.csv and movies.csv (each may be gzipped)"
 )
 
 
 def matches(file_names: set[str]) -> bool:
-    """Whether a folder with these files is meant for this reader. (10M has a ratings.dat too, but no users.dat.)"""
-    return _is_100k(file_names) or _is_1m(file_names)
+    """Whether a folder with these files is meant for this reader."""
+    return any(is_it(file_names) for _, is_it, _ in _READERS)
 
 
 def _is_100k(file_names: set[str]) -> bool:
@@ -81,19 +90,28 @@ def _is_1m(file_names: set[str]) -> bool:
     return {"ratings.dat", "users.dat"} <= file_names
 
 
+def _is_10m(file_names: set[str]) -> bool:
+    return {"ratings.dat", "movies.dat"} <= file_names and "users.dat" not in file_names
+
+
+def _is_csv(file_names: set[str]) -> bool:
+    return {"ratings.csv", "movies.csv"} <= file_names
+
+
 def read(directory: str | Path) -> Dataset:
-    """Read the folder of one of the two.
+    """Read the folder of one of them.
 
     Raises:
-        FileNotFoundError: there is neither. ValueError: there are both, or a file is not as wanted.
+        FileNotFoundError: there is none. ValueError: there are several, or a file is not as wanted.
     """
     directory = Path(directory)
     names = {path.name.removesuffix(".gz") for path in directory.iterdir()}
-    if _is_100k(names) and _is_1m(names):
-        raise ValueError(f"{directory.name}/ holds both MovieLens 100K (u.data) and 1M (ratings.dat); keep one")
-    if not matches(names):
+    found = [(title, reader) for title, is_it, reader in _READERS if is_it(names)]
+    if len(found) > 1:
+        raise ValueError(f"{directory.name}/ holds {' and '.join(title for title, _ in found)}; keep one")
+    if not found:
         raise FileNotFoundError(f"no MovieLens in {directory.name}/; wanted {WANTS}; found {', '.join(sorted(names))}")
-    return _read_100k(directory) if _is_100k(names) else _read_1m(directory)
+    return found[0][1](directory)
 
 
 def _read_100k(directory: Path) -> Dataset:
@@ -122,6 +140,31 @@ def _read_1m(directory: Path) -> Dataset:
     return _dataset("movielens_1m", tables, files, age_is_group=True)
 
 
+def _read_10m(directory: Path) -> Dataset:
+    files = _Files(directory)
+    log = files.read_log("ratings.dat", separator="::", names=[USER, ITEM, "rating", "timestamp"], quoted=False)
+    tables = {"movies": files.read("movies.dat", MOVIES_1M, "::")}
+    return _dataset("movielens_10m", tables, files, age_is_group=False, log=log)
+
+
+def _read_csv(directory: Path) -> Dataset:
+    files = _Files(directory)
+    log = files.read_log("ratings.csv", separator=",", user="userId", item="movieId", timestamp="timestamp")
+    movies, notes = read_table(file_or_gzip(directory, "movies.csv"), MOVIES_CSV)
+    files.add(file_or_gzip(directory, "movies.csv"), notes)
+    tables = {"movies": movies.rename(columns={"movieId": ITEM})}
+    name = RELEASES.get(len(log.interactions), "movielens_latest")
+    return _dataset(name, tables, files, age_is_group=False, log=log)
+
+
+_READERS = (
+    ("MovieLens 100K (u.data)", _is_100k, _read_100k),
+    ("MovieLens 1M (ratings.dat, users.dat)", _is_1m, _read_1m),
+    ("MovieLens 10M (ratings.dat)", _is_10m, _read_10m),
+    ("MovieLens 20M or later (ratings.csv)", _is_csv, _read_csv),
+)
+
+
 class _Files:
     """Reads the files of one folder; gathers fingerprints and notes."""
 
@@ -136,17 +179,31 @@ class _Files:
             self.notes.append(f"{name} is not there; read without it")
             return None
         table, notes = read_table(path, columns, separator=separator, encodings=ENCODINGS, header=False, quoted=False)
-        self.sources[path.name] = fingerprint_of_file(path)
-        self.notes += notes
+        self.add(path, notes)
         return table
 
+    def read_log(self, name: str, **how) -> Log:
+        path = file_or_gzip(self.directory, name)
+        log = read_log(path, **how)
+        self.add(path, log.notes)
+        return log
 
-def _dataset(name: str, tables: dict[str, pd.DataFrame], files: _Files, *, age_is_group: bool) -> Dataset:
+    def add(self, path: Path, notes: Iterable[str]) -> None:
+        self.sources[path.name] = fingerprint_of_file(path)
+        self.notes += notes
+
+
+def _dataset(
+    name: str, tables: dict[str, pd.DataFrame], files: _Files, *, age_is_group: bool, log: Log | None = None
+) -> Dataset:
     notes = ["every rating is an interaction, whatever its stars", *files.notes]
-    ratings = tables["ratings"]
-    users, items = IdMap.union(ratings[USER], what="user"), IdMap.union(ratings[ITEM], what="item")
-    interactions, merged = interactions_from(ratings, users, items, user=USER, item=ITEM, timestamp="timestamp")
-    notes += merged
+    if log is not None:
+        users, items, interactions = log.users, log.items, log.interactions
+    else:
+        ratings = tables["ratings"]
+        users, items = IdMap.union(ratings[USER], what="user"), IdMap.union(ratings[ITEM], what="item")
+        interactions, merged = interactions_from(ratings, users, items, user=USER, item=ITEM, timestamp="timestamp")
+        notes += merged
 
     item_features: list[Feature] = []
     if "movies" in tables:
@@ -158,7 +215,7 @@ def _dataset(name: str, tables: dict[str, pd.DataFrame], files: _Files, *, age_i
         if n_unlisted:
             notes.append(f"{n_unlisted:,} rated films are not in the list of films: no title, no features")
         genres = movies.assign(genre=movies["genres"].str.split("|")).explode("genre")
-        genres = genres[genres["genre"] != ""]
+        genres = genres[~genres["genre"].isin(["", NO_GENRES])]
         item_features = [
             multi_label("genres", items, genres[ITEM], genres["genre"]),
             numeric("year", items, movies[ITEM], movies["year"]),
