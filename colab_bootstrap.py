@@ -349,12 +349,13 @@ def _what_was_found(workspace: Workspace, out: Path, installed: list[str]) -> st
 # -- packages ------------------------------------------------------------------------------------------------------
 
 
-def _requirements(root: Path) -> dict[str, str]:
-    """name -> the whole requirement, from requirements.txt."""
+def _requirements(root: Path, *, tests: bool = True) -> dict[str, str]:
+    """name -> the whole requirement, from requirements.txt; tests: with its section of test packages."""
     path = root / "requirements.txt"
     if not path.is_file():
         return {}
-    lines = [line.split("#")[0].strip() for line in path.read_text(encoding="utf-8").splitlines()]
+    text = path.read_text(encoding="utf-8")
+    lines = [line.split("#")[0].strip() for line in (text if tests else text.split("# Tests")[0]).splitlines()]
     return {re.match(r"[A-Za-z0-9_.\-]+", line)[0]: line for line in lines if line and not line.startswith("-")}
 
 
@@ -393,7 +394,8 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _install_absent_on_colab(root: Path) -> list[str]:
     """Install only what Colab lacks, without dependencies, so that nothing it ships is replaced; return the names."""
-    wanted = {name: line for name, line in _requirements(root).items() if name.lower() not in NEVER_INSTALLED_ON_COLAB}
+    wanted = _requirements(root, tests=False)  # pytest is there; what else the tests want, they skip without
+    wanted = {name: line for name, line in wanted.items() if name.lower() not in NEVER_INSTALLED_ON_COLAB}
     absent = _absent(wanted)
     if not absent:
         return []

@@ -4,6 +4,8 @@ import os
 
 # Tensors this small are slower on several threads; set before NumPy or torch is loaded.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# ranx compiles for half a minute what takes milliseconds on lists this short.
+os.environ.setdefault("NUMBA_DISABLE_JIT", "1")
 
 import numpy as np
 import pytest

@@ -51,16 +51,25 @@ class Candidates:
 
 
 def sample_candidates(held_out: Interactions, known: Interactions, *, n: int = 99, seed: int) -> Candidates:
-    """n items that the user has not chosen, each equally likely, for every user of `held_out`.
+    """n distinct items that the user has not chosen, each set equally likely, for every user of `held_out`.
 
     Args:
         known: what the user chose before; neither that nor what is held out becomes a candidate.
+    Raises:
+        ValueError: a user has chosen so much that fewer than n items are left.
     """
-    import torch  # late: the readers work without it
-
-    from recsys_lib.data.sampling import NegativeSampler
-
-    sampler = NegativeSampler(known.union(held_out))
+    chosen = known.union(held_out)
     users = np.flatnonzero(held_out.user_counts)
-    generator = torch.Generator().manual_seed(seed)
-    return Candidates(users, sampler.draw(torch.from_numpy(users), n, generator).numpy())
+    fewest = chosen.n_items - chosen.user_counts[users].max(initial=0)
+    if n > fewest or n < 1:
+        raise ValueError(f"n must lie in 1..{fewest}, the items that the busiest user has not chosen; got {n}")
+    user_items = chosen.user_items()
+    generator = np.random.default_rng(seed)
+    items = np.empty((len(users), n), dtype=np.int32)
+    step = max(1, 2**22 // chosen.n_items)
+    for start in range(0, len(users), step):
+        block = user_items[users[start : start + step]]
+        lots = generator.random((block.shape[0], chosen.n_items))
+        lots[block.nonzero()] = np.inf
+        items[start : start + step] = np.argpartition(lots, n - 1, axis=1)[:, :n]
+    return Candidates(users, items)

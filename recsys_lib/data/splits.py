@@ -228,13 +228,13 @@ def temporal_holdout(
 ) -> Split:
     """What came later is held out. Nothing is drawn: there is no seed.
 
-    Globally, all rows are put in order of time and two moments cut them; rows of one moment stay in one part (the later
-    one), so nobody learns from the second in which he is tested. That is how a recommender is used, and the only split
+    Globally, all rows are put in order of time and cut at the two moments nearest to the fractions; rows of one moment stay
+    in one part, so nobody learns from the second (or the day) in which he is tested. That is how a recommender is used, and the only split
     in which no row of train is younger than one of test; new users and items appear in test, and are counted as cold.
     Per user, each user's own rows are cut, by the rule of fraction_split: everybody is tested, but on other days.
 
     Raises:
-        ValueError: there are no timestamps, the fractions are wrong, or so many rows share a moment that a part is empty.
+        ValueError: there are no timestamps, the fractions are wrong, or globally fewer than three distinct timestamps.
     Source: Meng et al., Exploring Data Splitting Strategies for the Evaluation of Recommendation Models, RecSys 2020.
     """
     _check_fractions(fractions)
@@ -244,17 +244,18 @@ def temporal_holdout(
     if per_user:
         validation, test = _ends_of_histories(interactions, times, fractions)
         return _split(interactions, validation, test, f"temporal_per_user_{_percent(fractions)}", 0)
-    in_order = np.sort(times)
-    ends = [round(fractions[0] * len(times)), round((fractions[0] + fractions[1]) * len(times))]
-    end_train, end_validation = (in_order[end] if end < len(times) else np.inf for end in ends)
-    test = times >= end_validation
-    validation = (times >= end_train) & ~test
-    for name, wanted, rows in zip(("train", "validation", "test"), fractions, (~(validation | test), validation, test)):
-        if wanted and not rows.any():
-            raise ValueError(
-                f"temporal_holdout leaves no row for {name}: {len(times):,} rows have {len(np.unique(times)):,} distinct "
-                "timestamps, and rows of one moment stay together. Use other fractions, or per_user=True."
-            )
+    moments, counts = np.unique(times, return_counts=True)
+    if len(moments) < 3 or not min(fractions):
+        raise ValueError(
+            f"temporal_holdout needs three distinct timestamps and three fractions above 0; got {len(moments):,} in "
+            f"{len(times):,} rows, and {fractions}. With per_user=True, or in fraction_split, they may be fewer."
+        )
+    before = np.cumsum(counts) - counts  # rows before each moment
+    wanted = np.cumsum(fractions) * len(times)
+    cut = 1 + np.abs(before[1:-1] - wanted[0]).argmin()
+    next_cut = cut + 1 + np.abs(before[cut + 1 :] - wanted[1]).argmin()
+    test = times >= moments[next_cut]
+    validation = (times >= moments[cut]) & ~test
     return _split(interactions, validation, test, f"temporal_{_percent(fractions)}", 0)
 
 

@@ -29,8 +29,9 @@ KEYS = ("log", "user", "item", "timestamp", "separator", "columns")
 STEMS = ("interactions", "log")
 SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET)
 WANTS = (
-    "any other log: interactions.csv (.tsv, .txt, .parquet; may be gzipped) with columns such as user_id, item_id, timestamp; "
-    f"or any file and columns, with a {DESCRIPTION} beside it that says 'log: FILE', 'user: COLUMN', 'item: COLUMN'"
+    "any other log: interactions.csv (.tsv, .txt, .parquet; may be gzipped) with columns such as user_id, item_id, "
+    f"timestamp; or any file and columns, with a {DESCRIPTION} beside it that says 'log: FILE', 'user: COLUMN' and "
+    "'item: COLUMN'"
 )
 
 
@@ -64,7 +65,8 @@ def read(directory: str | Path) -> Dataset:
     if not path.is_file():
         path = directory / f"{name}.gz"
     if not path.is_file():
-        raise FileNotFoundError(f"no {name} in {directory.name}/, of which {DESCRIPTION} speaks; found {', '.join(sorted(names))}")
+        found = ", ".join(sorted(names))
+        raise FileNotFoundError(f"no {name} in {directory.name}/, of which {DESCRIPTION} speaks; found {found}")
     log = read_log(path, names=options.pop("columns", None), **options)
     sources = {path.name: fingerprint_of_file(path)}
     if DESCRIPTION in names:
@@ -93,9 +95,13 @@ def _described(path: Path) -> dict:
     for key, value in options.items():
         if key not in KEYS:
             raise ValueError(f"{where}: no key {key!r}{did_you_mean(key, KEYS)} There are {', '.join(KEYS)}.")
-        is_list = key == "columns" and isinstance(value, list)
-        if not (is_list and all(isinstance(name, str) for name in value)) and (key == "columns" or not isinstance(value, str)):
-            raise ValueError(f"{where}: {key} must be {'a list of names' if key == 'columns' else 'a text'}; got {value!r}")
+        if key == "columns":
+            is_good = isinstance(value, list) and all(isinstance(name, str) for name in value)
+        else:
+            is_good = isinstance(value, str)
+        if not is_good:
+            wanted = "a list of names" if key == "columns" else "a text"
+            raise ValueError(f"{where}: {key} must be {wanted}; got {value!r}. A name such as no or 7 must stand in quotes.")
     if options.get("separator") == r"\t":
         options["separator"] = "\t"
     return options

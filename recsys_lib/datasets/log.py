@@ -10,9 +10,9 @@ import codecs
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +29,10 @@ USER_NAMES = ("userid", "user", "uid", "memberid", "memberno", "customerid", "vi
 ITEM_NAMES = ("itemid", "item", "iid", "movieid", "productid", "goodsid", "contentid", "articleid", "trackid", "asin", "sku")
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "createdat", "unixreviewtime")
 PARQUET = (".parquet", ".pq")
+BLOCK_BYTES, BLOCK_ROWS = 1 << 24, 1 << 20  # read at once, of a text and of a Parquet file
+
+
+_WITHOUT_TIMES = "rename the column so that it is not taken for the time, and name no timestamp"
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,8 +126,10 @@ def read_log(
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent.name}/")
     chosen = {"user": user, "item": item, "timestamp": timestamp}
-    batches = _parquet_batches if path.suffix.lower() in PARQUET else partial(_delimited_batches, separator=separator, names=names, quoted=quoted)
-    found, stream = batches(path, chosen, where)
+    if path.suffix.lower() in PARQUET:
+        found, stream = _parquet_batches(path, chosen, where)
+    else:
+        found, stream = _delimited_batches(path, chosen, where, separator=separator, names=names, quoted=quoted)
     users, items, moments = _Ids("user", where), _Ids("item", where), []
     for batch in stream:  # a few megabytes at a time: only the codes of the whole file are ever held
         users.add(batch.column(found["user"]))
@@ -131,7 +137,7 @@ def read_log(
         if found["timestamp"]:
             moments.append(batch.column(found["timestamp"]))
     if not users.codes:
-        raise ValueError(f"{where} has a header but no rows. Was it written to the end?")
+        raise _no_rows(where)
 
     notes: list[str] = []
     user_codes, users = users.finish(notes)
@@ -142,9 +148,13 @@ def read_log(
         raise ValueError(f"{where}: no row has both a user and an item; are these the right columns?")
     if not kept.all():
         row = int(np.argmin(kept))
-        notes.append(f"{path.name}: {int((~kept).sum()):,} rows without user or item left out (the first is data row {row + 1:,})")
+        notes.append(
+            f"{path.name}: {int((~kept).sum()):,} rows without user or item left out (the first is data row {row + 1:,})"
+        )
         user_codes, item_codes = user_codes[kept], item_codes[kept]
         times = None if times is None else times[kept]
+    user_codes, users = _of_these_rows(user_codes, users)
+    item_codes, items = _of_these_rows(item_codes, items)
     if times is not None and unit > 1:
         if (times % unit != 0).any():  # two rows of one second keep their order only as their places
             order = np.argsort(times, kind="stable")
@@ -162,32 +172,56 @@ def _parquet_batches(path: Path, chosen: dict[str, str | None], where: str) -> t
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    def broken(error: Exception) -> ValueError:
+        return ValueError(f"{where} cannot be read as Parquet ({error}). Copy or download it again.")
+
     try:
         file = pq.ParquetFile(path)
-        found = _find_columns(file.schema_arrow.names, chosen, where)
-        return found, file.iter_batches(columns=[name for name in found.values() if name], batch_size=1 << 20)
     except (pa.ArrowInvalid, OSError) as error:
-        raise ValueError(f"{where} cannot be read as Parquet ({error}). Copy or download it again.") from error
+        raise broken(error) from error
+    found = _find_columns(file.schema_arrow.names, chosen, where)
+
+    def batches() -> Iterator:
+        try:
+            yield from file.iter_batches(columns=[name for name in found.values() if name], batch_size=BLOCK_ROWS)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise broken(error) from error
+
+    return found, batches()
 
 
 def _delimited_batches(
-    path: Path, chosen: dict[str, str | None], where: str, *, separator: str | None, names: Sequence[str] | None, quoted: bool
+    path: Path,
+    chosen: dict[str, str | None],
+    where: str,
+    *,
+    separator: str | None,
+    names: Sequence[str] | None,
+    quoted: bool,
 ) -> tuple[dict[str, str | None], Iterator]:
     import pyarrow as pa
     from pyarrow import csv as arrow_csv
 
-    first, encoding, is_gzip = _first_row(path, where)
+    rows, encoding, is_gzip = _beginning(path, where)
+    n_blank = next((n for n, row in enumerate(rows) if row.strip()), 0)
+    first = rows[n_blank]
     separator = separator or _separator_of(first, where)
+    if set(separator) != {separator[0]}:
+        raise ValueError(f"{where}: separator {separator!r} must be one character, or the same one several times")
     header = [name.strip() for name in _fields(first, separator, quoted)]
-    if names is not None and len(names) != len(header):
-        raise ValueError(f"{where} has {len(header)} fields a row; wanted {len(names)}: {', '.join(names)}")
-    given = list(names or header)
+    if names is None:
+        given = header
+        if not any(row.strip() for row in rows[n_blank + 1 :]):
+            raise _no_rows(where)
+    else:
+        given = list(names)
+        if len(given) != len(header):
+            raise ValueError(f"{where} has {len(header)} fields a row; wanted {len(given)}: {', '.join(given)}")
+        if given == header:
+            raise ValueError(f"{where} has a header that says the names of its columns; do not give them a second time")
     found = _find_columns(given, chosen, where)
     columns = given
-    if len(separator) > 1:
-        # arrow takes one character: "a::b" is then a, an empty field, b
-        if set(separator) != {separator[0]}:
-            raise ValueError(f"{where}: separator {separator!r} must be one character, or the same one several times")
+    if len(separator) > 1:  # arrow takes one character: "a::b" is then a, an empty field, b
         columns = [f"{name} {n}" if n else name for name in given for n in range(len(separator))][: 1 - len(separator)]
     id_type = pa.dictionary(pa.int32(), pa.string())
 
@@ -197,9 +231,14 @@ def _delimited_batches(
             yield from arrow_csv.open_csv(
                 stream,
                 read_options=arrow_csv.ReadOptions(
-                    column_names=columns, skip_rows=0 if names else 1, encoding=encoding, block_size=1 << 24
+                    column_names=columns,
+                    skip_rows=n_blank + 1 if names is None else 0,
+                    encoding=encoding,
+                    block_size=BLOCK_BYTES,
                 ),
-                parse_options=arrow_csv.ParseOptions(delimiter=separator[0], quote_char='"' if quoted else False),
+                parse_options=arrow_csv.ParseOptions(
+                    delimiter=separator[0], quote_char='"' if quoted else False, newlines_in_values=quoted
+                ),
                 convert_options=arrow_csv.ConvertOptions(
                     include_columns=[name for name in found.values() if name],
                     column_types={found["user"]: id_type, found["item"]: id_type},
@@ -207,29 +246,35 @@ def _delimited_batches(
                     strings_can_be_null=True,
                 ),
             )
-        except (pa.ArrowInvalid, OSError, EOFError) as error:
+        except OSError as error:
+            if not is_gzip:
+                raise
+            raise _broken_gzip(where, error) from error
+        except (pa.ArrowInvalid, UnicodeDecodeError) as error:
             message = re.sub(r"\s+", " ", str(error))[:300]
             raise ValueError(
                 f"{where} cannot be read as {len(given)} columns ({', '.join(given)}) with separator {separator!r} in "
-                f"{encoding}: {message}. Correct that row, or name the separator."
+                f"{encoding}: {message}. Correct that row, name the separator, or save it as 'CSV UTF-8'."
             ) from error
 
     return found, batches()
 
 
-def _first_row(path: Path, where: str) -> tuple[str, str, bool]:
-    """The first row, the encoding, and whether the file is gzipped."""
+def _beginning(path: Path, where: str) -> tuple[list[str], str, bool]:
+    """The rows of the first megabyte, the encoding, and whether the file is gzipped."""
     with path.open("rb") as stream:
         is_gzip = stream.read(2) == b"\x1f\x8b"
     try:
         with (gzip.open if is_gzip else open)(path, "rb") as stream:
             start = stream.read(1 << 20)
-    except (EOFError, OSError) as error:
-        raise ValueError(f"{where} is a broken gzip file ({error}). Copy or download it again.") from error
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise _broken_gzip(where, error) from error
     if not start.strip(codecs.BOM_UTF8 + b"\r\n\t "):
         raise ValueError(f"{where} is empty. Copy or download it again.")
     if start.startswith(b"PK\x03\x04"):
         raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
+    if start.startswith(b"PAR1"):
+        raise ValueError(f"{where} is a Parquet file; call it {' or '.join(f'NAME{end}' for end in PARQUET)}, not gzipped")
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
     for encoding in ENCODINGS:
@@ -237,15 +282,25 @@ def _first_row(path: Path, where: str) -> tuple[str, str, bool]:
             text = codecs.getincrementaldecoder(encoding)().decode(start)  # its end may be half a letter
         except UnicodeDecodeError:
             continue
-        return text.splitlines()[0], "utf8" if encoding.startswith("utf-8") else encoding, is_gzip
+        return re.split("\r\n|\r|\n", text), "utf8" if encoding.startswith("utf-8") else encoding, is_gzip
     raise ValueError(f"{where} is in none of {', '.join(ENCODINGS)}. Save it as 'CSV UTF-8'.")
+
+
+def _broken_gzip(where: str, error: Exception) -> ValueError:
+    return ValueError(f"{where} is a broken gzip file ({error}). Copy or download it again.")
+
+
+def _no_rows(where: str) -> ValueError:
+    return ValueError(f"{where} has a header but no rows. Was it written to the end?")
 
 
 def _separator_of(first: str, where: str) -> str:
     counts = {separator: first.count(separator) for separator in ("::", "\t", ",", ";", "|")}
     best = max(counts, key=counts.get)
     if not counts[best]:
-        raise ValueError(f"{where}: no comma, tab, semicolon, bar or '::' in the first row ({first[:80]!r}); name the separator")
+        raise ValueError(
+            f"{where}: no comma, tab, semicolon, bar or '::' in the first row ({first[:80]!r}); name the separator"
+        )
     return best
 
 
@@ -266,12 +321,17 @@ def _find_columns(names: list[str], chosen: dict[str, str | None], where: str) -
         found[what] = name or next((plain[known] for known in usual[what] if known in plain), None)
     missing = [what for what in ("user", "item") if found[what] is None]
     if missing:
+        others = [name for name in names if name not in found.values()]
+        example = ", ".join(f"'{what}: {name}'" for what, name in zip(missing, others))
         raise ValueError(
             f"{where}: which column is the {' and which the '.join(missing)}? It has: {', '.join(names)}. "
-            "Say so, e.g. in log.yaml beside it: " + ", ".join(f"'{what}: {names[0]}'" for what in missing)
+            f"Say so, e.g. in log.yaml beside it: {example}. A file without a header needs all names: 'columns: [...]'."
         )
     if found["user"] == found["item"]:
-        raise ValueError(f"{where}: user and item are both {found['user']!r}")
+        raise ValueError(f"{where}: user and item are both {found['user']!r}; name one column for each")
+    twice = [name for name in found.values() if names.count(name) > 1]
+    if twice:
+        raise ValueError(f"{where} has several columns named {', '.join(twice)}; rename or remove all but one")
     return found
 
 
@@ -290,13 +350,13 @@ class _Ids:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        if pa.types.is_floating(column.type):  # whole numbers, some of them missing, come so from pandas
-            try:
-                column = pc.cast(column, pa.int64())
-            except pa.ArrowInvalid as error:
-                raise ValueError(f"{self.where}: the {self.what} column wants ids: {error}. Is it the right column?") from error
-        if not pa.types.is_dictionary(column.type):
-            column = pc.dictionary_encode(column)
+        try:
+            if pa.types.is_floating(column.type):  # whole numbers, some of them missing, come so from pandas
+                column = pc.cast(pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column), pa.int64())
+            if not pa.types.is_dictionary(column.type):
+                column = pc.dictionary_encode(column)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"{self.where}: the {self.what} column wants ids: {error}. Is it the right column?") from error
         codes = [self._code_of.setdefault(value, len(self._code_of)) for value in column.dictionary.to_pylist()]
         codes = np.array([*codes, -1], dtype=np.int32)  # the last stands for a missing id
         self.codes.append(codes[column.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)])
@@ -310,13 +370,21 @@ class _Ids:
             if n_changed:
                 notes.append(f"{self.where.rsplit('/', 1)[-1]}: spaces around {n_changed:,} {self.what} ids left out")
             ids = texts.where(texts != "")
-            if ids.dropna().str.fullmatch(r"0|-?[1-9]\d{0,17}").all():  # "007" is a name, not the number 7
+            if ids.dropna().str.fullmatch("(?:0|-?[1-9][0-9]{0,17})").all():  # "007" is a name, not the number 7
                 ids = pd.to_numeric(ids).astype("Int64")
         distinct = pd.Index(ids.dropna().unique()).sort_values()
-        if pd.api.types.is_integer_dtype(distinct.dtype):
+        if distinct.dtype == "Int64":
             distinct = distinct.astype(np.int64)
         place = np.append(distinct.get_indexer(ids), -1).astype(np.int32)  # of a code; -1 stays -1
         return place[np.concatenate(self.codes)], IdMap(distinct, self.what)
+
+
+def _of_these_rows(codes: np.ndarray, ids: IdMap) -> tuple[np.ndarray, IdMap]:
+    """The ids that appear in these rows: not those of rows left out, nor a category that no row has."""
+    used = np.bincount(codes, minlength=len(ids)) > 0
+    if used.all():
+        return codes, ids
+    return (np.cumsum(used, dtype=np.int32) - 1)[codes], IdMap(ids.ids[used], ids.what)
 
 
 def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
@@ -325,10 +393,12 @@ def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
     import pyarrow.compute as pc
 
     column = pa.chunked_array(chunks)
+    if pa.types.is_floating(column.type):
+        column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
     if column.null_count:
         raise ValueError(
-            f"{where}: {column.null_count:,} of {len(column):,} timestamps are missing. A row without a time has no place in the "
-            "order: fill them, leave those rows out, or name no timestamp."
+            f"{where}: {column.null_count:,} of {len(column):,} timestamps are missing. A row without a time has no place "
+            f"in the order: fill them, leave those rows out, or {_WITHOUT_TIMES}."
         )
     if pa.types.is_date(column.type):
         column = pc.cast(column, pa.timestamp("s"))
@@ -336,9 +406,10 @@ def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
         unit = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
         return pc.cast(column, pa.int64()).to_numpy(), unit
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
+        row = _first_that_is_no_time(column)
         raise ValueError(
-            f"{where}: the timestamp column wants seconds since 1970 or ISO dates (2023-10-16 09:30:00); "
-            f"the first row has {column[0].as_py()!r}. Convert it, or name no timestamp."
+            f"{where}: the timestamp column wants seconds since 1970 or ISO dates (2023-10-16 09:30:00), all of one kind; "
+            f"data row {row + 1:,} has {column[row].as_py()!r}. Convert it, or {_WITHOUT_TIMES}."
         )
     numbers = column.to_numpy()
     largest = float(np.abs(numbers).max())
@@ -349,6 +420,15 @@ def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
             return np.round(numbers).astype(np.int64), unit
         return np.round(numbers * 1e6).astype(np.int64), 10**6  # seconds with a fraction
     return numbers.astype(np.int64), unit
+
+
+def _first_that_is_no_time(column) -> int:
+    """Its row, for the message; slow, and asked only where there is one."""
+    texts = pd.Series(column.to_pylist()).astype(str)
+    numbers = pd.to_numeric(texts, errors="coerce")
+    dates = pd.to_datetime(texts, errors="coerce", format="ISO8601", utc=True)
+    unread = min(numbers.isna(), dates.isna(), key=sum)  # what most of the others are is what this one should be
+    return int(unread.argmax())
 
 
 def _merged(

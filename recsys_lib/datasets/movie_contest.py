@@ -70,9 +70,10 @@ def read(directory: str | Path) -> Dataset:
         template = template_from(rows, users, USER, ITEM, SUBMISSION)
         notes += came
         sources[submission.name] = fingerprint_of_file(submission)
+    films = FeatureTable(len(items), _features(items, tables, notes))
     return Dataset(
         interactions=log.interactions,
-        catalogue=Catalogue(users, items, FeatureTable(len(users)), FeatureTable(len(items), _features(items, tables, notes))),
+        catalogue=Catalogue(users, items, FeatureTable(len(users)), films),
         tables=tables,
         template=template,
         name="movie_contest",
@@ -92,7 +93,8 @@ def _features(items: IdMap, tables: dict[str, pd.DataFrame], notes: list[str]) -
         titles = first_row_each(tables["titles"], ITEM, "titles.tsv", notes).set_index(ITEM)["title"]
         years = pd.to_numeric(titles.str.extract(r".*\((\d{4})", expand=False)).reindex(items.ids)
     if "years" in tables:  # the title's year stands in where this list has none
-        years = first_row_each(tables["years"], ITEM, "years.tsv", notes).set_index(ITEM)["year"].reindex(items.ids).fillna(years)
+        listed = first_row_each(tables["years"], ITEM, "years.tsv", notes).set_index(ITEM)["year"]
+        years = listed.reindex(items.ids).fillna(years)
     if years.notna().any():
         features.append(numeric("year", items, years.index, years))
     return features

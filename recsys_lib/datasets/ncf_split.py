@@ -7,6 +7,7 @@ Source: He et al., Neural Collaborative Filtering, WWW 2017, and the files besid
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +35,12 @@ WANTS = "a split of the NCF paper: NAME.train.rating, NAME.test.rating and NAME.
 
 
 def matches(file_names: set[str]) -> bool:
-    return _name_in(file_names) is not None
+    return bool(_names_in(file_names))
 
 
-def _name_in(file_names: set[str]) -> str | None:
-    names = [name.removesuffix(PARTS[0]) for name in file_names if name.endswith(PARTS[0])]
-    return next((name for name in names if {name + part for part in PARTS} <= file_names), None)
+def _names_in(file_names: set[str]) -> list[str]:
+    names = sorted(name.removesuffix(PARTS[0]) for name in file_names if name.endswith(PARTS[0]))
+    return [name for name in names if {name + part for part in PARTS} <= file_names]
 
 
 def read(directory: str | Path) -> Dataset:
@@ -53,14 +54,24 @@ def read(directory: str | Path) -> Dataset:
     """
     directory = Path(directory)
     files = {path.name.removesuffix(".gz") for path in directory.iterdir()}
-    name = _name_in(files)
-    if name is None:
+    names = _names_in(files)
+    if not names:
         raise FileNotFoundError(f"no NCF split in {directory.name}/; wanted {WANTS}; found {', '.join(sorted(files))}")
+    if len(names) > 1:
+        raise ValueError(f"{directory.name}/ holds {len(names)} NCF splits ({', '.join(names)}); give each its own folder")
+    name = names[0]
     paths = [file_or_gzip(directory, name + part) for part in PARTS]
     (train, train_notes), (test, test_notes) = (
         read_table(path, COLUMNS, separator="\t", header=False, quoted=False) for path in paths[:2]
     )
-    users_of, negatives = _read_candidates(paths[2])
+    asked, negatives = _read_candidates(paths[2])
+    unasked = asked.merge(test[["user", "item"]].drop_duplicates(), how="outer", indicator=True).query("_merge != 'both'")
+    if len(unasked):
+        user, item = unasked.iloc[0][["user", "item"]]
+        raise ValueError(
+            f"{directory.name}/: {paths[1].name} and {paths[2].name} do not belong together; {len(unasked):,} pairs are in "
+            f"one and not in the other, e.g. ({user},{item}). Take both from one download."
+        )
     rows = pd.concat([train, test], ignore_index=True)
     users = IdMap.union(rows["user"], what="user")
     items = IdMap.union(rows["item"], negatives.ravel(), what="item")
@@ -77,19 +88,22 @@ def read(directory: str | Path) -> Dataset:
         sources={path.name: fingerprint_of_file(path) for path in paths},
         notes=("every rating is an interaction; test and candidates are the paper's own", *train_notes, *test_notes),
         split=hold_out_last(log.take(in_train), log.take(~in_train), "ncf_paper"),
-        candidates=Candidates(users.indexes(users_of), items.indexes(negatives.ravel()).reshape(negatives.shape)),
+        candidates=Candidates(users.indexes(asked["user"]), items.indexes(negatives.ravel()).reshape(negatives.shape)),
     )
 
 
-def _read_candidates(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """(U,) user ids, (U, C) item ids."""
+def _read_candidates(path: Path) -> tuple[pd.DataFrame, np.ndarray]:
+    """The held-out `user` and `item` of each of U rows; (U, C) item ids."""
     where = f"{path.parent.name}/{path.name}"
     try:
         table = pd.read_csv(path, sep="\t", header=None)
-        users = table[0].str.extract(r"^\((\d+),\d+\)$", expand=False).astype(np.int64)
-        return users.to_numpy(), table.drop(columns=0).to_numpy(dtype=np.int64)
-    except (ValueError, AttributeError, OSError, pd.errors.ParserError) as error:
+        asked = table[0].str.extract(r"^\((?P<user>\d+),(?P<item>\d+)\)$").astype(np.int64)
+        items = table.drop(columns=0).to_numpy()
+        if items.dtype != np.int64:  # floats and NaN stand where a row is shorter
+            raise ValueError("a row is shorter than the first, or a candidate is no whole number")
+        return asked, items
+    except (ValueError, AttributeError, EOFError, OSError, zlib.error) as error:
         raise ValueError(
             f"{where} is not as wanted: a row a user, '(user,item)' and then as many candidate items in each row, "
-            f"tabs between them ({error}). Copy or download it again."
+            f"tabs between them ({str(error).strip()}). Copy or download it again."
         ) from error

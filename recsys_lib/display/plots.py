@@ -354,19 +354,25 @@ def _loss_sentence(measured: pd.DataFrame, metric: str) -> str:
 
 
 def model_comparison(
-    table: pd.DataFrame, metric: str, *, title: str | None = None, footer: str = "", synthetic: bool = False
+    table: pd.DataFrame,
+    metric: str,
+    *,
+    title: str | None = None,
+    footer: str = "",
+    bars: str = "95 % intervals over users",
+    synthetic: bool = False,
 ) -> Plot:
-    """One point a model with its 95 % interval, the best on top.
+    """One point a model with its interval, the best on top.
 
     Args:
-        table: columns model, mean, low, high.
+        table: columns model, mean, low, high. bars: what low and high are; empty where they are nothing.
     """
     _check_columns(table, "model", "mean", "low", "high")
     table = table.sort_values("mean").reset_index(drop=True)
     figure = Plot(
         title or _comparison_sentence(table, metric),
         height=1.9 + 0.36 * len(table),
-        footer=" · ".join(filter(None, [footer, "bars: 95 % intervals over users"])),
+        footer=" · ".join(filter(None, [footer, f"bars: {bars}" if bars else ""])),
         synthetic=synthetic,
     )
     with theme():

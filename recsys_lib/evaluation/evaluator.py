@@ -24,6 +24,7 @@ from recsys_lib.evaluation.ranking import Ranking, rank, rank_candidates
 from recsys_lib.models.base import Recommender
 
 ACTIVITY_EDGES = (0, 1, 2, 3, 6, 11, 21, 51, 101)
+FIT_RECALL = "fit recall (not a validation)"
 POPULARITY_EDGES = (0.0, 0.01, 0.05, 0.20, 1.0)
 
 
@@ -33,7 +34,7 @@ class Report:
 
     Attributes:
         users: (U,) indexes of the users that hold something out; all others are skipped.
-        values: "recall@10" -> (U,) float32, one value a user.
+        values: "recall@10" -> (U,) float64, one value a user.
         whole: figures that belong to all lists together: "coverage@10", "novelty@10" (bits).
         n_held_out: (U,) held-out items of each user.
         ranked, scores: (U, K) int64 item indexes (-1 = none left) and float32, best first.
@@ -213,7 +214,7 @@ class Evaluator:
             ranking, kind = rank(model, users, history=self.history, seen=self.seen, k=self.list_length), "evaluation"
         else:
             items = torch.from_numpy(self.candidate_items)
-            ranking = rank_candidates(model, users, items, history=self.history, popularity=self.seen, k=self.list_length)
+            ranking = rank_candidates(model, users, items, history=self.history, k=self.list_length)
             kind = f"evaluation among {self.n_candidates} candidates"
         report = _report(model, ranking, self.held_out, self.seen, self.history, self.ks, kind, started)
         # Lists among given candidates say nothing of the catalogue's coverage.
@@ -237,25 +238,34 @@ def cut_offs(k: int, n_items: int) -> list[int]:
 
 
 def fit_recall(
-    model: Recommender, train: Interactions, *, held_per_user: np.ndarray, ks: Sequence[int], seed: int = 0
+    model: Recommender, train: Interactions, *, ks: Sequence[int], held_per_user: np.ndarray | None = None, seed: int = 0
 ) -> Report:
     """How well a model remembers what it was trained on. Not a validation: the answers were shown to it.
 
-    A probe of training rows is drawn, as many of each user as `held_per_user` says; the history still holds them, and
-    they alone are not masked. Beside the recall on validation this tells learning from learning by heart.
+    Without `held_per_user` it is recall over the full matrix without a split: every row must be found again, nothing is
+    masked. A user with n > k rows cannot get beyond recall@k = k/n; truncated_recall has no such ceiling. It tells
+    whether a model has learned anything at all, and says nothing of new rows: the higher, the more it may have learned
+    by heart.
+
+    With it, a probe of training rows is drawn, as many of each user as it says; the history still holds them, and they
+    alone are not masked. That is the same task as validation, so the two may be compared: a wide gap is overfitting.
 
     Args:
+        train: the rows that the model was trained on, asked with them as history.
         held_per_user: (n_users,) int: normally the held-out rows that validation has.
     """
     started = time.perf_counter()
-    generator = np.random.default_rng(seed)
-    place, _ = rank_in_user(train.users, generator.random(len(train)), train.user_counts)
-    probe = train.take(place < held_per_user[train.users])
     ks = tuple(sorted(set(ks)))
-    seen = train.without(probe)
+    if held_per_user is None:
+        probe, seen = train, train.take(np.zeros(len(train), dtype=bool))
+    else:
+        generator = np.random.default_rng(seed)
+        place, _ = rank_in_user(train.users, generator.random(len(train)), train.user_counts)
+        probe = train.take(place < held_per_user[train.users])
+        seen = train.without(probe)
     _check_parts(probe, seen, train, ks)
     ranking = rank(model, torch.from_numpy(np.flatnonzero(probe.user_counts)), history=train, seen=seen, k=ks[-1])
-    return _report(model, ranking, probe, seen, train, ks, "fit recall (not a validation)", started)
+    return _report(model, ranking, probe, seen, train, ks, FIT_RECALL, started)
 
 
 def _check_parts(held_out: Interactions, seen: Interactions, history: Interactions, ks: tuple[int, ...]) -> None:
@@ -311,7 +321,7 @@ def _report(
     places = torch.searchsorted(keys, asked).clamp(max=len(keys) - 1)
     hits = (keys[places] == asked) & (items >= 0)  # (U, K)
     n_held_out = torch.from_numpy(held_out.user_counts[users]).to(device)
-    item_counts = torch.from_numpy(seen.item_counts).to(device)
+    item_counts = torch.from_numpy(history.item_counts).to(device)
     values = {
         f"{name}@{k}": metric(hits, n_held_out, k).cpu().numpy() for k in ks for name, metric in METRICS.items()
     }

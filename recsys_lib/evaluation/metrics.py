@@ -4,7 +4,11 @@ All functions take
     hits: (U, K) bool, hits[u, r] = the item at rank r + 1 of user u is held out; each held-out item at most once.
     n_held_out: (U,) int, how many items user u holds out.
     k: the cut-off, k <= K.
-and return (U,) float32, NaN where a user holds out nothing; such a user is skipped, not counted as 0.
+and return (U,) float64, NaN where a user holds out nothing; such a user is skipped, not counted as 0.
+
+On the same lists recall, hit rate, NDCG and MRR equal those of ranx (and trec_eval, whose definitions it follows) to 1e-9.
+Two differ by definition: truncated_recall, which neither has, and map, which they divide by the held-out items where
+ours divides by min(k, held-out): a list of k places can then reach 1.
 """
 
 from __future__ import annotations
@@ -39,21 +43,21 @@ def ndcg_at_k(hits: Tensor, n_held_out: Tensor, k: int) -> Tensor:
 
     The ideal puts min(k, held-out) hits first (truncated; the untruncated ideal of some papers gives less).
     """
-    discount = 1 / torch.log2(torch.arange(2, k + 2, device=hits.device, dtype=torch.float32))  # (k,)
+    discount = 1 / torch.log2(torch.arange(2, k + 2, device=hits.device, dtype=torch.float64))  # (k,)
     ideal = torch.cat([discount.new_full((1,), torch.nan), discount.cumsum(0)])  # place 0: nothing held out
     return (_first(hits, k) @ discount) / ideal[n_held_out.clamp(max=k)]
 
 
 def mrr_at_k(hits: Tensor, n_held_out: Tensor, k: int) -> Tensor:
     """1 / rank of the first hit within the first k places, 0 without one."""
-    ranks = torch.arange(1, k + 1, device=hits.device, dtype=torch.float32)
+    ranks = torch.arange(1, k + 1, device=hits.device, dtype=torch.float64)
     return (_first(hits, k) / ranks).amax(1) + 0 * _counted(n_held_out)
 
 
 def map_at_k(hits: Tensor, n_held_out: Tensor, k: int) -> Tensor:
-    """Average precision: Σ_{r <= k} hit_r * precision@r / min(k, held-out)."""
+    """Average precision: Σ_{r <= k} hit_r * precision@r / min(k, held-out); ranx and trec_eval divide by held-out."""
     first = _first(hits, k)
-    ranks = torch.arange(1, k + 1, device=hits.device, dtype=torch.float32)
+    ranks = torch.arange(1, k + 1, device=hits.device, dtype=torch.float64)
     return (first * first.cumsum(1) / ranks).sum(1) / _counted(n_held_out).clamp(max=k)
 
 
@@ -88,9 +92,9 @@ def novelty_at_k(ranked: Tensor, item_counts: Tensor, k: int) -> float:
 def _first(hits: Tensor, k: int) -> Tensor:
     if k > hits.shape[1]:
         raise ValueError(f"a metric at k = {k} needs lists of at least {k} items; these have {hits.shape[1]}")
-    return hits[:, :k].float()
+    return hits[:, :k].double()
 
 
 def _counted(n_held_out: Tensor) -> Tensor:
-    counts = n_held_out.float()
+    counts = n_held_out.double()
     return torch.where(counts > 0, counts, torch.nan)

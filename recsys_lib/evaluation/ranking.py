@@ -37,8 +37,8 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
     Works in blocks of users that fit the cache (or the GPU's memory: a block is halved when memory runs out).
 
     Args:
-        users: (U,) int64 user indexes. history: what the model may know of them. seen: never recommended; also
-            gives the popularity of the fallback.
+        users: (U,) int64 user indexes. history: what the model may know of them; also gives the popularity of the
+            fallback. seen: never recommended.
         k: places; at most n_items.
     Raises:
         ValueError: k is too large, or the model gives NaN.
@@ -52,7 +52,7 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
     known = history.history(device).take(users)
     masked = known if seen is history else seen.history(device).take(users)
     fallback = ~model.can_score(users, known)
-    popularity = torch.from_numpy(seen.item_counts.astype(np.float32)).to(device)
+    popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     any_fallback = bool(fallback.any())
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
 
@@ -96,13 +96,13 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
 
 @torch.inference_mode()
 def rank_candidates(
-    model: Recommender, users: Tensor, candidates: Tensor, *, history: Interactions, popularity: Interactions, k: int
+    model: Recommender, users: Tensor, candidates: Tensor, *, history: Interactions, k: int
 ) -> Ranking:
     """The same for lists of candidates instead of the whole catalogue; nothing is masked.
 
     Args:
         users: (U,) int64 user indexes. candidates: (U, C) int64 item indexes, rising, -1 at the end of shorter lists.
-        popularity: the rows whose counts the fallback ranks by. k: places; at most C.
+        history: as in rank(). k: places; at most C.
     """
     device = model.device
     was_training = model.training
@@ -111,7 +111,7 @@ def rank_candidates(
     known = history.history(device).take(users)
     ends = known.indptr.tolist()
     fallback = ~model.can_score(users, known)
-    counts = torch.from_numpy(popularity.item_counts.astype(np.float32)).to(device)
+    counts = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     items, scores = [], []
     for start in range(0, len(users), 1024):
         stop = min(start + 1024, len(users))

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -92,7 +93,7 @@ class Trainer:
 
         Args:
             train: what the model may learn from: split.train, and nothing else.
-            validate: Evaluator(split.validation, seen=split.train, ks=...).evaluate
+            validate: Evaluator(split.validation, seen=split.known_before_validation, ks=...).evaluate
         Raises:
             ValueError: the loss is not finite before any evaluation, `monitor` is not in the reports, or the run
                 folder holds the state of another training.
@@ -366,8 +367,10 @@ class Trainer:
         return torch.Generator(self.device).manual_seed(_mixed(self.config.seed, epoch))
 
     def _verdict(self, model: Recommender, train: Interactions, report: Report, history: pd.DataFrame) -> str:
-        held = torch.zeros(train.n_users, dtype=torch.int64).numpy()
+        held = np.zeros(train.n_users, dtype=np.int64)
         held[report.users] = report.n_held_out
+        if not held[train.users].any():  # validation asks other users than train has: as many rows of each as it asks
+            held[:] = max(1, round(report.n_held_out.mean()))
         name, k = self.config.monitor.split("@")
         probe = fit_recall(model, train, held_per_user=held, ks=[int(k)])
         return overfit_verdict(history, self.config.monitor, fit=probe.mean(self.config.monitor), validation=report.mean(self.config.monitor))

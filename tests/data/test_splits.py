@@ -2,7 +2,18 @@ import numpy as np
 import pytest
 
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.data.splits import Split, fraction_split, leave_one_out, make_split
+from recsys_lib.data.splits import (
+    SPLITS,
+    Split,
+    fraction_split,
+    hold_out_last,
+    k_fold,
+    leave_k_out,
+    leave_one_out,
+    make_split,
+    temporal_holdout,
+    user_holdout,
+)
 
 
 def log_of(counts, n_items=12, timestamps=False, seed=0):
@@ -15,27 +26,35 @@ def log_of(counts, n_items=12, timestamps=False, seed=0):
     return Interactions(users[order], items[order], len(counts), n_items, times)
 
 
-ALL = ["leave_one_out_random", "leave_one_out_last", "fraction"]
+ALL = [*SPLITS, "leave_2_out_random", "leave_3_out_last", "fold_2_of_3"]
+WITHOUT_SEED = {"leave_one_out_last", "leave_3_out_last", "temporal", "temporal_per_user"}
+
+
+def parts_of(split):
+    return [part for part in (split.train, split.validation, split.test, split.fold_in) if part is not None]
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_parts_are_disjoint_and_sum_to_the_input(name):
-    log = log_of([1, 2, 3, 4, 7, 12], timestamps=True)
+    log = log_of([1, 2, 3, 4, 7, 12] * 3, timestamps=True)
     split = make_split(name, log, seed=3)
-    keys = np.concatenate([part.pair_keys for part in (split.train, split.validation, split.test)])
+    keys = np.concatenate([part.pair_keys for part in parts_of(split)])
     assert np.array_equal(np.sort(keys), log.pair_keys)
-    assert {part.n_items for part in (split.train, split.validation, split.test)} == {12}
-    assert len(split.known_before_test) == len(split.train) + len(split.validation)
+    assert {part.n_items for part in parts_of(split)} == {12}
+    assert len(split.known_before_test) == len(log) - len(split.test)
+    assert len(split.test) and len(split.train)
+    for known, asked in ((split.known_before_validation, split.validation), (split.known_before_test, split.test)):
+        assert not np.isin(asked.pair_keys, known.pair_keys).any()
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_same_seed_same_split_and_the_global_state_is_untouched(name):
-    log = log_of([3, 4, 7, 12], timestamps=True)
+    log = log_of([3, 4, 7, 12] * 4, timestamps=True)
     before = np.random.get_state()[1].copy()
     first, again = make_split(name, log, seed=3), make_split(name, log, seed=3)
     assert np.array_equal(before, np.random.get_state()[1])
     assert first.fingerprint == again.fingerprint
-    if name != "leave_one_out_last":
+    if name not in WITHOUT_SEED:
         assert first.fingerprint != make_split(name, log, seed=4).fingerprint
 
 
@@ -114,6 +133,174 @@ def test_describe_and_verdict_name_a_skew():
 def test_verdict_of_a_fair_split_of_many_rows():
     log = log_of([40] * 300, n_items=100)
     assert fraction_split(log, seed=0).verdict().startswith("Not lopsided")
+
+
+# ---- leave-k-out
+
+
+def test_leave_k_out_by_arithmetic():
+    """k rows to test where k + 1 are there, k more to validation where 2k + 1 are there."""
+    split = leave_k_out(log_of([1, 3, 4, 6, 7, 10]), 3, held_out="random", seed=0)
+    assert split.test.user_counts.tolist() == [0, 0, 3, 3, 3, 3]
+    assert split.validation.user_counts.tolist() == [0, 0, 0, 0, 3, 3]
+    assert split.train.user_counts.tolist() == [1, 3, 1, 3, 1, 4]
+    assert split.protocol == "leave_3_out_random"
+
+
+def test_leave_k_out_last_takes_the_k_latest():
+    log = Interactions([0] * 6, [5, 4, 3, 2, 1, 0], 1, 6, [60, 10, 50, 20, 40, 30])
+    split = leave_k_out(log, 2, seed=0)
+    assert sorted(split.test.timestamps) == [50, 60] and sorted(split.validation.timestamps) == [30, 40]
+
+
+def test_leave_one_out_is_leave_k_out_of_one():
+    log = log_of([2, 3, 7, 12])
+    assert leave_one_out(log, seed=5).fingerprint == leave_k_out(log, 1, seed=5).fingerprint
+
+
+def test_leave_k_out_says_when_no_history_is_long_enough():
+    with pytest.raises(ValueError, match="leave_10_out needs users with 11 or more interactions; the longest of 2 histories has 7"):
+        leave_k_out(log_of([7, 3]), 10, seed=0)
+    with pytest.raises(ValueError, match="k must be 1 or more; got 0"):
+        leave_k_out(log_of([7, 3]), 0, seed=0)
+
+
+# ---- time
+
+
+def test_a_global_temporal_holdout_has_no_row_in_train_that_is_younger_than_one_in_test():
+    log = log_of([5, 7, 12, 9, 10], timestamps=False)
+    times = np.random.default_rng(1).integers(0, 30, len(log))
+    log = Interactions(log.users, log.items, 5, 12, times)
+    split = temporal_holdout(log)
+    train, validation, test = (part.timestamps for part in (split.train, split.validation, split.test))
+    assert train.max() < validation.min() and validation.max() < test.min(), "rows of one moment stay in one part"
+    assert split.protocol == "temporal_80_10_10" and split.seed == 0
+
+
+def test_a_global_temporal_holdout_by_hand():
+    # 10 rows at 10 moments: 8, 1 and 1
+    log = Interactions([0, 1] * 5, range(10), 2, 10, [9, 1, 2, 3, 4, 5, 6, 7, 8, 10])
+    split = temporal_holdout(log)
+    assert sorted(split.train.timestamps) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (split.validation.timestamps.tolist(), split.test.timestamps.tolist()) == ([9], [10])
+
+
+def test_of_few_moments_the_nearest_to_the_fractions_are_taken():
+    # 2 rows on day 1, 5 on day 2, 2 on day 3, 3 on day 4: 9.6 and 10.8 of 12 rows are wanted, 7 and 9 are nearest and apart
+    log = Interactions([0] * 12, range(12), 1, 12, [1] * 2 + [2] * 5 + [3] * 2 + [4] * 3)
+    split = temporal_holdout(log)
+    assert [len(part) for part in (split.train, split.validation, split.test)] == [7, 2, 3]
+
+
+def test_a_temporal_holdout_per_user_cuts_each_user_s_own_time():
+    log = log_of([5, 10, 20], n_items=30)
+    log = Interactions(log.users, log.items, 3, 30, np.random.default_rng(0).permutation(len(log)))
+    split = temporal_holdout(log, per_user=True)
+    assert split.test.user_counts.tolist() == [1, 1, 2] and split.validation.user_counts.tolist() == [0, 1, 2]
+    for user in range(3):
+        latest_known = split.known_before_test.timestamps[split.known_before_test.users == user].max()
+        assert latest_known < split.test.timestamps[split.test.users == user].min()
+
+
+def test_ties_keep_the_order_of_the_file():
+    log = Interactions([0] * 5, [4, 3, 2, 1, 0], 1, 6, [7] * 5)
+    split = temporal_holdout(log, per_user=True)
+    assert split.test.items.tolist() == [0] and split.train.items.tolist() == [4, 3, 2, 1]
+
+
+def test_a_temporal_holdout_without_time_or_with_one_moment_says_so():
+    with pytest.raises(ValueError, match="needs timestamps and this log has none; use fraction_split"):
+        temporal_holdout(log_of([5]))
+    with pytest.raises(ValueError, match="needs three distinct timestamps .*; got 1 in 5 rows"):
+        temporal_holdout(Interactions([0] * 5, range(5), 1, 6, [7] * 5))
+
+
+# ---- folds
+
+
+def test_every_row_is_tested_in_one_fold_and_every_user_in_nearly_all():
+    log = log_of([3, 5, 10, 11, 12], n_items=30)
+    folds = k_fold(log, 5, seed=2)
+    tested = np.concatenate([split.test.pair_keys for split in folds])
+    assert np.array_equal(np.sort(tested), log.pair_keys)
+    counts = np.array([split.test.user_counts for split in folds])  # (fold, user)
+    assert (counts.max(0) - counts.min(0) <= 1).all()
+    assert [split.protocol for split in folds] == [f"fold_{n}_of_5" for n in range(1, 6)]
+    # of a user with 10 rows: 2 are tested, and of the other 8 the one at (7 + ½)/8 >= .9 validates
+    assert all(split.validation.user_counts[2] == 1 and split.train.user_counts[2] == 7 for split in folds)
+
+
+def test_folds_are_of_about_one_size_although_users_have_odd_rows():
+    sizes = [len(split.test) for split in k_fold(log_of([6] * 500), 5, seed=0)]
+    assert sum(sizes) == 3000 and max(sizes) - min(sizes) < 90  # 5 standard deviations of 500 users' sixth rows
+
+
+def test_a_fold_by_its_name_is_that_of_k_fold():
+    log = log_of([6, 7, 8])
+    assert make_split("fold_2_of_3", log, seed=4).fingerprint == k_fold(log, 3, seed=4)[1].fingerprint
+    with pytest.raises(ValueError, match="no split 'fold_4_of_3'"):
+        make_split("fold_4_of_3", log, seed=4)
+    with pytest.raises(ValueError, match="needs users with 9 or more interactions; the longest of 3 histories has 8"):
+        k_fold(log, 9, seed=0)
+
+
+# ---- users
+
+
+def test_held_out_users_are_nowhere_in_train_and_their_rows_are_split_in_two():
+    log = log_of([10] * 30, n_items=40)
+    split = user_holdout(log, seed=1)
+    assert len(split.train) == 24 * 10
+    validation, test = (np.flatnonzero(part.user_counts) for part in (split.validation, split.test))
+    assert len(validation) == len(test) == 3 and not set(validation) & set(test)
+    for users, part in ((validation, split.validation), (test, split.test)):
+        assert not split.train.user_counts[users].any()
+        assert (part.user_counts[users] == 2).all() and (split.fold_in.user_counts[users] == 8).all()
+    # Whoever validates must not be told what is known of the test users.
+    assert not split.known_before_validation.user_counts[test].any()
+    assert (split.known_before_validation.user_counts[validation] == 8).all()
+    assert (split.known_before_test.user_counts[test] == 8).all()
+
+
+@pytest.mark.parametrize("n, known", [(2, 1), (3, 2), (4, 3), (5, 4), (10, 8), (12, 10)])  # (j + ½)/n < .8, 1 at least on each side
+def test_fold_in_by_arithmetic(n, known):
+    split = user_holdout(log_of([n] * 10), seed=0)
+    users = np.flatnonzero(split.test.user_counts)
+    assert (split.fold_in.user_counts[users] == known).all() and (split.test.user_counts[users] == n - known).all()
+
+
+def test_of_a_pair_either_row_may_be_the_one_to_be_found():
+    log = log_of([2] * 400)
+    split = user_holdout(log, fractions=(0.1, 0.0, 0.9), seed=0)
+    first_row = {}
+    for user, item in zip(log.users.tolist(), log.items.tolist()):
+        first_row.setdefault(user, item)
+    share = np.mean([first_row[user] == item for user, item in zip(split.test.users.tolist(), split.test.items.tolist())])
+    assert 0.4 < share < 0.6
+
+
+def test_user_holdout_says_when_there_are_too_few_users():
+    with pytest.raises(ValueError, match="cannot deal 2 users"):
+        user_holdout(log_of([5, 5]), seed=0)
+    with pytest.raises(ValueError, match="fold_in must lie between 0 and 1; got 1"):
+        user_holdout(log_of([5] * 20), fold_in=1, seed=0)
+
+
+def test_describe_of_held_out_users_counts_their_fold_in_as_activity():
+    table = user_holdout(log_of([10] * 100, n_items=40), seed=1).describe()
+    assert table.loc["test", "mean_activity"] == pytest.approx(8.0)
+
+
+# ---- a published split
+
+
+def test_a_published_split_validates_on_the_last_training_row():
+    train = Interactions([0, 0, 0, 1], [3, 1, 2, 4], 2, 6, [5, 9, 9, 1])
+    test = Interactions([0, 1], [0, 5], 2, 6, [10, 10])
+    split = hold_out_last(train, test, "paper")
+    assert split.validation.items.tolist() == [2] and split.train.items.tolist() == [3, 1, 4]
+    assert split.test is test and split.protocol == "paper"
 
 
 def test_an_unknown_split_lists_what_there_is():

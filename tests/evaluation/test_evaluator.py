@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 import torch
 
+from recsys_lib.data.candidates import Candidates, sample_candidates
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.data.splits import fraction_split, leave_one_out
+from recsys_lib.data.splits import fraction_split, leave_one_out, user_holdout
 from recsys_lib.evaluation.evaluator import Evaluator, fit_recall
 from recsys_lib.models import build_model
 from recsys_lib.models.base import Recommender
@@ -121,6 +122,101 @@ def test_parts_of_different_catalogues_and_empty_parts_are_refused(toy_log):
         Evaluator(split.test, seen=split.train, ks=[7])
 
 
+# ---- candidates
+
+
+@pytest.mark.parametrize("levels", [3, 10_000])  # many ties, hardly any
+def test_among_candidates_equal_to_the_slow_oracle(market_log, market_catalogue, levels):
+    split = fraction_split(market_log, fractions=(0.5, 0.2, 0.3), seed=1)
+    known = split.known_before_test
+    candidates = sample_candidates(split.test, known, n=9, seed=0)
+    scores = np.random.default_rng(2).integers(0, levels, (60, 40)) - levels // 2
+    report = Evaluator(split.test, seen=known, ks=[3], candidates=candidates).evaluate(Given(market_catalogue, scores, split.train))
+    # All that is no candidate counts as seen; then it is the whole catalogue's oracle.
+    allowed = {(user, item) for user, row in zip(candidates.users, candidates.items) for item in row}
+    allowed |= set(zip(split.test.users.tolist(), split.test.items.tolist()))
+    others = [(user, item) for user in range(60) for item in range(40) if (user, item) not in allowed]
+    expected = oracle(scores, split.test, Interactions(*zip(*others), 60, 40), 3)
+    for column, name in enumerate(["recall", "truncated_recall", "ndcg", "hit_rate"]):
+        assert report.values[f"{name}@3"] == pytest.approx(expected[:, column], abs=1e-6)
+    assert report.kind == "evaluation among 9 candidates" and report.whole == {}
+    assert set(zip(report.users.repeat(3), report.ranked[:, :3].ravel())) <= allowed
+
+
+def test_a_held_out_item_among_its_own_candidates_and_a_repeated_one_count_once(toy_catalogue):
+    held_out = Interactions([0], [2], 4, 6)
+    seen = Interactions([0], [0], 4, 6)
+    report = Evaluator(held_out, seen=seen, ks=[2], candidates=Candidates([0], [[3, 2, 3, 4]])).evaluate(
+        Given(toy_catalogue, [[9, 9, 1, 2, 0, 9]] * 4, seen)
+    )
+    assert report.ranked[0].tolist() == [3, 2, 4]  # 1 and 5 score more and are no candidates
+    assert report.mean("mrr@2") == 1 / 2
+
+
+def test_candidates_that_do_not_fit_are_refused(toy_log):
+    split = leave_one_out(toy_log, seed=0)
+    seen = split.known_before_test
+    with pytest.raises(ValueError, match="2 of 3 held-out users have no candidates, the first is user 1"):
+        Evaluator(split.test, seen=seen, ks=[1], candidates=Candidates([0], [[5]]))
+    with pytest.raises(ValueError, match="1 candidates are among `seen`"):
+        Evaluator(split.test, seen=seen, ks=[1], candidates=Candidates([0, 1, 2], [[seen.items[seen.users == 0][0]], [5], [4]]))
+    with pytest.raises(ValueError, match=r"candidates must lie in 0..5; got 4..6"):
+        Evaluator(split.test, seen=seen, ks=[1], candidates=Candidates([0, 1, 2], [[4], [5], [6]]))
+    with pytest.raises(ValueError, match=r"ks must lie in 1..2 \(the longest list of candidates\); got \[3\]"):
+        Evaluator(split.test, seen=seen, ks=[3], candidates=Candidates([0, 1, 2], [[4], [5], [4]]))
+
+
+def test_users_without_history_get_the_popular_ones_of_their_candidates(market_log, market_catalogue):
+    warm = market_log.take(market_log.users != 7)
+    held_out = market_log.take(np.flatnonzero(market_log.users == 7)[:1])
+    candidates = sample_candidates(held_out, warm, n=9, seed=0)
+    model = build_model("ease", market_catalogue, seed=0)
+    model.prepare(warm, torch.Generator())
+    other = leave_one_out(warm, seed=0)  # somebody who can be scored is asked too
+    evaluator = Evaluator(
+        held_out.union(other.test), seen=other.known_before_test, ks=[3],
+        candidates=sample_candidates(held_out.union(other.test), other.known_before_test, n=9, seed=0),
+    )  # fmt: skip
+    model.prepare(other.train, torch.Generator())
+    report = evaluator.evaluate(model)
+    assert report.n_cold == 1 and candidates.n == 9
+    row = report.ranked[report.users == 7][0]
+    counts = other.known_before_test.item_counts[row]
+    assert (np.diff(counts) <= 0).all()
+
+
+# ---- new users
+
+
+@pytest.mark.parametrize("name", ["ease", "user_knn", "item_knn", "user_item_knn", "multi_dae", "popularity"])
+def test_models_that_read_a_history_serve_users_that_training_never_saw(market_log, market_catalogue, name):
+    from recsys_lib.training.config import train_config
+    from recsys_lib.training.trainer import Trainer
+
+    split = user_holdout(market_log, seed=0)
+    validate = Evaluator(split.validation, seen=split.known_before_validation, ks=[5]).evaluate
+    model = build_model(name, market_catalogue, seed=0)
+    record = Trainer(train_config(name, monitor="recall@5", device="cpu", learning_rate=0.02, epochs=20)).fit(model, split.train, validate)
+    report = Evaluator(split.test, seen=split.known_before_test, ks=[5]).evaluate(model)
+    assert report.n_cold == 0 and record.verdict
+    if name != "popularity":
+        # 1 answer in a market of 10, 5 of which are known: chance among the rest is 1, the catalogue's 5/35
+        assert report.mean("recall@5") > 0.5
+
+
+@pytest.mark.parametrize("name", ["gmf", "mlp", "neumf"])
+def test_models_that_cannot_score_new_users_say_so(market_log, market_catalogue, name):
+    from recsys_lib.training.config import train_config
+    from recsys_lib.training.trainer import Trainer
+
+    split = user_holdout(market_log, seed=0)
+    validate = Evaluator(split.validation, seen=split.known_before_validation, ks=[5]).evaluate
+    with pytest.raises(ValueError, match=f"{name} cannot score new users: it was trained on rows of none of the 6 users asked"):
+        Trainer(train_config(name, monitor="recall@5", device="cpu", epochs=1)).fit(
+            build_model(name, market_catalogue, seed=0), split.train, validate
+        )
+
+
 # ---- what the report says
 
 
@@ -156,3 +252,14 @@ def test_fit_recall_unmasks_the_probe_alone_and_says_what_it_is(market_log, mark
     assert report.mean("recall@2") == 1.0
     assert report.kind == "fit recall (not a validation)"
     assert report.rows == {"fit": 360, "query": 360, "mask": 360 - 2 * 60, "held_out": 2 * 60}
+
+
+def test_fit_recall_without_a_split_asks_for_every_row_and_masks_none(market_log, market_catalogue):
+    """The notes' recall over the full matrix: 6 rows a user, so 5 places can hold 5 of 6."""
+    scores = np.zeros((60, 40))
+    scores[market_log.users, market_log.items] = 1
+    report = fit_recall(Given(market_catalogue, scores, market_log), market_log, ks=[5, 10])
+    assert report.mean("recall@5") == pytest.approx(5 / 6) and report.mean("truncated_recall@5") == 1.0
+    assert report.mean("recall@10") == 1.0
+    assert report.kind == "fit recall (not a validation)" and "not a validation" in repr(report)
+    assert report.rows == {"fit": 360, "query": 360, "mask": 0, "held_out": 360}

@@ -1,0 +1,348 @@
+"""Quality under a named protocol: the same command gives the same digits.
+
+Nothing is tuned here. A model has its default options or those given by name, its epoch is chosen on validation, and the
+test part is asked once. Every result goes into the JSON file at once, so that a run that was cut off goes on where it
+stopped; a table (.md) and a figure (.png) beside it are made of the whole file.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import yaml
+
+from recsys_lib.data.candidates import Candidates, sample_candidates
+from recsys_lib.data.files import replacing, write_text
+from recsys_lib.data.splits import Split, k_fold, make_split
+from recsys_lib.datasets import Dataset, read_dataset
+from recsys_lib.display.plots import model_comparison
+from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
+from recsys_lib.models import build_model, model_class, model_config
+from recsys_lib.runs.folder import package_versions
+from recsys_lib.runs.trained import data_fingerprint
+from recsys_lib.training.config import TrainConfig, train_config
+from recsys_lib.training.trainer import Trainer, choose_device
+
+FITS = ("train", "train+validation")
+N_FOLDS = 5
+KEY = ("data_fingerprint", "protocol", "seed", "fold", "model", "options", "fit", "metric")
+_MODEL = re.compile(r"(?P<name>\w+)(?P<options>(?::\w+=(?:\[[^\]]*\]|[^,:]+))*)")
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model and the options that are not its defaults, e.g. "ease:regularisation=1000".
+
+    Options of the model and of its training stand side by side; each goes where it belongs.
+    """
+
+    name: str
+    options: dict[str, Any]
+
+    @classmethod
+    def of(cls, text: str) -> ModelSpec:
+        found = _MODEL.fullmatch(text.strip())
+        if not found:
+            raise ValueError(f"a model is a name with options, e.g. 'ease:regularisation=1000'; got {text!r}")
+        pairs = re.findall(r":(\w+)=(\[[^\]]*\]|[^,:]+)", found["options"])
+        spec = cls(found["name"], {name: _number(yaml.safe_load(value)) for name, value in pairs})
+        spec.model_options, spec.train_config("ndcg@10", seed=0)  # misspelt ones are errors now, not after an hour
+        return spec
+
+    @property
+    def _training(self) -> dict[str, Any]:
+        settings = {field.name for field in fields(TrainConfig)} - {"seed", "monitor", "device"}
+        return {name: value for name, value in self.options.items() if name in settings}
+
+    @property
+    def model_options(self) -> dict[str, Any]:
+        options = {name: value for name, value in self.options.items() if name not in self._training}
+        model_config(self.name, **options)
+        return options
+
+    def train_config(self, metric: str, seed: int) -> TrainConfig:
+        return train_config(self.name, **self._training | {"monitor": metric, "seed": seed})
+
+    def __str__(self) -> str:
+        return self.name + "".join(f" {name}={value}" for name, value in self.options.items())
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is asked: protocol, models, seeds 0..n_seeds-1, fits, and the metric that chooses epochs and leads the table."""
+
+    protocol: str
+    models: tuple[ModelSpec, ...]
+    n_seeds: int
+    fits: tuple[str, ...]
+    metric: str
+
+    @classmethod
+    def of(cls, protocol: str, models: str, n_seeds: int, fits: str = "train", metric: str = "ndcg@10") -> Experiment:
+        """From the words of the command line. Raises: ValueError for a word that means nothing."""
+        specs = tuple(ModelSpec.of(text) for text in re.split(r",(?![^\[]*\])", models))
+        chosen = tuple(fit.replace(" ", "") for fit in fits.split(","))
+        if unknown := set(chosen) - set(FITS):
+            raise ValueError(f"--fit takes {' and '.join(FITS)}; got {', '.join(sorted(unknown))}")
+        if n_seeds < 1:
+            raise ValueError(f"--seeds must be 1 or more; got {n_seeds}")
+        train_config(specs[0].name, monitor=metric)  # raises for a metric that there is not
+        return cls(protocol, specs, n_seeds, chosen, metric)
+
+
+@dataclass(frozen=True)
+class Task:
+    """One split with its evaluators' candidates (None: the whole catalogue)."""
+
+    split: Split
+    seed: int
+    fold: int | None
+    validation_candidates: Candidates | None = None
+    test_candidates: Candidates | None = None
+
+
+def run_quality(experiment: Experiment, data: Path, file: Path) -> pd.DataFrame:
+    """Run what the file does not hold yet; write the file, its table and its figure; return the table.
+
+    Raises:
+        ValueError: the protocol does not fit the data, or the file holds something else.
+    """
+    dataset = read_dataset(data)
+    results = _kept(file)
+    done = {_key(result) for result in results}
+    fingerprint = data_fingerprint(dataset)
+    for task in _tasks(experiment, dataset):
+        for spec in experiment.models:
+            if not model_class(spec.name).needs_training and task.seed and experiment.protocol == "published":
+                continue  # nothing in it is random
+            name = {
+                "data_fingerprint": fingerprint,
+                "protocol": _protocol_name(task),
+                "seed": task.seed,
+                "fold": task.fold,
+                "model": spec.name,
+                "options": spec.options,
+                "metric": experiment.metric,
+            }
+            fits = [fit for fit in experiment.fits if _key(name | {"fit": fit}) not in done]
+            if not fits:
+                continue
+            where = f"seed {task.seed}" + (f", fold {task.fold}" if task.fold else "")
+            print(f"{spec} · {dataset.title} · {name['protocol']} · {where}", flush=True)
+            for result in _measure(spec, task, dataset, fits, experiment.metric):
+                results.append({"data": dataset.title} | name | result)
+                write_text(file, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+                print(f"    fit on {result['fit']}: {experiment.metric} {result[experiment.metric]:.4f}", flush=True)
+    return _publish(results, experiment.metric, file)
+
+
+# ---- what is measured
+
+
+def _tasks(experiment: Experiment, dataset: Dataset) -> Iterator[Task]:
+    protocol, _, n_candidates = experiment.protocol.partition("+")
+    log = dataset.interactions
+    for seed in range(experiment.n_seeds):
+        if protocol == "published":
+            if dataset.split is None:
+                raise ValueError(f"{dataset.title} comes without a split of its own; name one, e.g. --protocol fraction")
+            split, of_test = dataset.split, dataset.candidates
+            of_validation = None
+            if of_test is not None:  # the same task for choosing the epoch, with candidates that know nothing of test
+                of_validation = sample_candidates(split.validation, split.train, n=of_test.n, seed=seed)
+            yield Task(split, seed, None, of_validation, of_test)
+        elif protocol == "k_fold":
+            for number, split in enumerate(k_fold(log, N_FOLDS, seed=seed), start=1):
+                yield Task(split, seed, number)
+        else:
+            split = make_split(protocol, log, seed=seed)
+            if not n_candidates:
+                yield Task(split, seed, None)
+                continue
+            if not n_candidates.isdigit():
+                raise ValueError(f"after + stands the number of candidates, e.g. {protocol}+99; got {n_candidates!r}")
+            parts = ((split.validation, split.known_before_validation), (split.test, split.known_before_test))
+            yield Task(split, seed, None, *(sample_candidates(*part, n=int(n_candidates), seed=seed) for part in parts))
+
+
+def _protocol_name(task: Task) -> str:
+    name = "k_fold" if task.fold else task.split.protocol
+    return name if task.test_candidates is None else f"{name}+{task.test_candidates.n}"
+
+
+def _measure(spec: ModelSpec, task: Task, dataset: Dataset, fits: list[str], metric: str) -> Iterator[dict[str, Any]]:
+    """Train once, choose on validation, and judge each fit on test."""
+    split, ks = task.split, cut_offs(int(metric.split("@")[1]), dataset.catalogue.n_items)
+    if split.fold_in is not None and "train+validation" in fits:
+        raise ValueError(f"{split.protocol} holds whole users out; a model that was fitted on them answers another question")
+    if task.test_candidates is not None:
+        ks = [k for k in ks if k <= task.test_candidates.n]
+    validate = Evaluator(
+        split.validation, seen=split.known_before_validation, ks=ks, candidates=task.validation_candidates
+    ).evaluate
+    judge = Evaluator(split.test, seen=split.known_before_test, ks=ks, candidates=task.test_candidates).evaluate
+    config = spec.train_config(metric, task.seed)
+    model = build_model(spec.name, dataset.catalogue, seed=task.seed, **spec.model_options)
+    record = Trainer(config).fit(model, split.train, validate)
+    chosen = {
+        "train_config": vars(config) if model.needs_training else {},
+        "model_config": vars(model.config),
+        "best_epoch": record.best_epoch,
+        "stopped_because": record.stopped_because,
+        f"validation_{metric}": record.best,
+    }
+    for fit in fits:
+        seconds = record.seconds_training
+        if fit == "train+validation":
+            model = build_model(spec.name, dataset.catalogue, seed=task.seed, **spec.model_options)
+            started = time.perf_counter()
+            Trainer(config).repeat(model, split.known_before_test, record.learning_rates)
+            seconds += time.perf_counter() - started
+        yield chosen | {"fit": fit, "train_seconds": seconds} | _figures(judge(model), split) | {"machine": _machine()}
+
+
+def _figures(report: Report, split: Split) -> dict[str, Any]:
+    return {name: report.mean(name) for name in [*report.values, *report.whole]} | {
+        "evaluate_seconds": report.seconds,
+        "query": "train+validation" if split.fold_in is None else "fold-in",
+        "mask": "train+validation" if split.fold_in is None else "fold-in",
+        "kind": report.kind,
+        "rows": report.rows,
+        "users": {"scored": len(report.users), "cold": report.n_cold, "skipped": report.n_skipped},
+        "split_fingerprint": split.fingerprint,
+    }
+
+
+def _machine() -> dict[str, Any]:
+    device = choose_device("auto")
+    packages = package_versions()
+    return {
+        "python": platform.python_version(),
+        "packages": {name: packages[name] for name in ("torch", "numpy", "scipy") if name in packages},
+        "cpus": os.cpu_count(),
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu",
+    }
+
+
+# ---- the file, the table, the figure
+
+
+def _kept(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+        for result in results:
+            _key(result)
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file.name} does not hold results of this benchmark ({error!r}); give another --json") from error
+    return results
+
+
+def _key(result: dict[str, Any]) -> str:
+    return json.dumps([result[name] for name in KEY], sort_keys=True)
+
+
+def summary(results: list[dict[str, Any]], metric: str) -> pd.DataFrame:
+    """Mean and deviation over seeds and folds of each model and fit, in the order of the file.
+
+    Columns: model, fit, n, then `<name> mean` and `<name> deviation` (NaN for one result), and ratio: to the first model
+    of the table on the same split, averaged over splits.
+    """
+    frame = pd.DataFrame(results)
+    frame["label"] = [str(ModelSpec(model, options)) for model, options in zip(frame["model"], frame["options"])]
+    first = frame[(frame["label"] == frame["label"][0]) & (frame["fit"] == frame["fit"][0])]
+    base = first.set_index(["seed", "fold"])[metric] if frame["fold"].notna().any() else first.set_index("seed")[metric]
+    on = frame.set_index(["seed", "fold"]).index if frame["fold"].notna().any() else frame["seed"]
+    frame["ratio"] = frame[metric].to_numpy() / (base.reindex(on).to_numpy() if len(base) > 1 else base.iloc[0])
+    rows = []
+    for (label, fit), group in frame.groupby(["label", "fit"], sort=False):
+        row = {"model": label, "fit": fit, "n": len(group), "ratio": group["ratio"].mean()}
+        for name in _columns(frame, metric):
+            row |= {f"{name} mean": group[name].mean(), f"{name} deviation": group[name].std(ddof=1)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _columns(frame: pd.DataFrame, metric: str) -> list[str]:
+    k = metric.split("@")[1]
+    names = [metric, *(f"{name}@{k}" for name in ("hit_rate", "recall", "truncated_recall", "coverage"))]
+    names = [name for name in dict.fromkeys(names) if name in frame.columns and frame[name].notna().all()]
+    return [*names, "train_seconds", "evaluate_seconds"]
+
+
+def markdown(results: list[dict[str, Any]], metric: str) -> str:
+    """The table for the README: a caption that says what the figures rest on, then a row a model and fit."""
+    frame, first = summary(results, metric), results[0]
+    names = [name.removesuffix(" mean") for name in frame.columns if name.endswith(" mean")]
+    seeds, folds = {result["seed"] for result in results}, {result["fold"] for result in results} - {None}
+    several = (f"{len(folds)} folds" if folds else "") + (" x " if folds and len(seeds) > 1 else "")
+    several += f"{len(seeds)} seeds" if len(seeds) > 1 else ""
+    task = first["kind"].removeprefix("evaluation").strip() or "full catalogue"
+    lines = [
+        f"{first['data']}, {first['protocol']}, {task}, {first['users']['scored']:,} users; "
+        f"query and mask: {first['query'].replace('+', ' + ')}"
+        + (f"; mean ± standard deviation over {several}" if several else "")
+        + f". Ratio: {metric} to that of the first row"
+        + (" on the same split." if several else "."),
+        "",
+        f"| model | fit | {' | '.join(_heading(name) for name in names)} | ratio |",
+        "|" + "---|" * (len(names) + 3),
+    ]
+    for _, row in frame.iterrows():
+        cells = [_cell(name, row[f"{name} mean"], row[f"{name} deviation"]) for name in names]
+        lines.append(f"| {row['model']} | {row['fit'].replace('+', ' + ')} | {' | '.join(cells)} | {row['ratio']:.3f} |")
+    return "\n".join(lines) + "\n"
+
+
+def _heading(name: str) -> str:
+    return {"train_seconds": "train s", "evaluate_seconds": "evaluate s"}.get(name, name)
+
+
+def _cell(name: str, mean: float, deviation: float) -> str:
+    if name.endswith("_seconds"):
+        return f"{mean:.1f}"
+    return f"{mean:.4f}" if np.isnan(deviation) else f"{mean:.4f} ± {deviation:.4f}"
+
+
+def _publish(results: list[dict[str, Any]], metric: str, file: Path) -> pd.DataFrame:
+    text, table = markdown(results, metric), summary(results, metric)
+    write_text(file.with_suffix(".md"), text)
+    several = table["fit"].nunique() > 1
+    points = pd.DataFrame(
+        {
+            "model": [f"{row.model} ({row.fit})" if several else row.model for row in table.itertuples()],
+            "mean": table[f"{metric} mean"],
+            "low": table[f"{metric} mean"] - table[f"{metric} deviation"].fillna(0),
+            "high": table[f"{metric} mean"] + table[f"{metric} deviation"].fillna(0),
+        }
+    )
+    figure = model_comparison(
+        points,
+        metric,
+        footer=text.split(" Ratio:")[0],
+        bars="one standard deviation" if table["n"].max() > 1 else "",
+        synthetic="SYNTHETIC" in results[0]["data"],
+    )
+    with replacing(file.with_suffix(".png")) as part:
+        part.write_bytes(figure.png())
+    print("\n" + text)
+    return table
+
+
+def _number(value: Any) -> Any:
+    # YAML 1.1 takes 1e-3 for a text; people do not
+    if isinstance(value, str) and re.fullmatch(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+", value):
+        return float(value)
+    return value
