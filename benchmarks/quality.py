@@ -322,17 +322,19 @@ def _publish(results: list[dict[str, Any]], metric: str, file: Path) -> pd.DataF
     several = table["fit"].nunique() > 1
     points = pd.DataFrame(
         {
-            "model": [f"{row.model} ({row.fit})" if several else row.model for row in table.itertuples()],
+            "model": [f"{row.model}, fit on {row.fit}" if several else row.model for row in table.itertuples()],
             "mean": table[f"{metric} mean"],
             "low": table[f"{metric} mean"] - table[f"{metric} deviation"].fillna(0),
             "high": table[f"{metric} mean"] + table[f"{metric} deviation"].fillna(0),
         }
     )
+    best, most = points.loc[points["mean"].idxmax()], table["n"].max()
     figure = model_comparison(
         points,
         metric,
+        title=f"{best['model']} reaches {metric} {best['mean']:.4f} on {results[0]['data']}, {results[0]['protocol']}",
         footer=text.split(" Ratio:")[0],
-        bars="one standard deviation" if table["n"].max() > 1 else "",
+        bars=f"one standard deviation over {most} results" if most > 1 else "",
         synthetic="SYNTHETIC" in results[0]["data"],
     )
     with replacing(file.with_suffix(".png")) as part:

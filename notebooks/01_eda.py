@@ -24,7 +24,7 @@
 DATA_DIR = ""  # folder of the CSVs; empty: csv/ of the shared folder (empty too: the synthetic sample)
 OUT_DIR = ""  # eda_outputs/ goes below it; empty: the shared folder
 SEED = 7  # of the split, and of the deals that tell what chance gives
-SPLIT = "leave_one_out_random"  # or leave_one_out_last, fraction
+SPLIT = "leave_one_out_random"  # or leave_one_out_last, leave_10_out_random, fraction, temporal, fold_1_of_5, user_holdout ...
 K = 5  # length of the lists
 PAIR = []  # [user feature, item feature] of figure 3; empty: degree and education, else the clearest pair
 REDRAW = False  # draw every picture again

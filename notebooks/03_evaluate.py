@@ -23,7 +23,7 @@
 DATA_DIR = ""  # folder of the CSVs; empty: csv/ of the shared folder (empty too: the synthetic sample)
 OUT_DIR = ""  # where runs/ is; empty: the shared folder
 SEED = 7  # of the split: the one that the models were trained with
-SPLIT = "leave_one_out_random"  # or leave_one_out_last, fraction: likewise
+SPLIT = "leave_one_out_random"  # likewise
 K = 5  # length of the lists
 RUNS = []  # names of run folders; empty: the newest finished training of every model on this data and split
 SUBMIT = True  # refit the best model on every row and write submission.csv

@@ -334,7 +334,8 @@ def split_profiles(split: Split) -> pd.DataFrame:
         columns part, quantity, value (rising), share (of users, at or below value), users.
     """
     train_counts = split.train.item_counts
-    activity = sum(part.user_counts for part in (split.train, split.validation, split.test))
+    parts = (split.train, split.validation, split.test, split.fold_in)
+    activity = sum(part.user_counts for part in parts if part is not None)
     pieces = []
     for name in ("train", "validation", "test"):
         part: Interactions = getattr(split, name)

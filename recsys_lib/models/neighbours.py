@@ -24,7 +24,7 @@ from recsys_lib.models.base import option
 
 SIMILARITIES = ("cosine", "pearson")
 # On a CPU a multiplication of the sparse-sparse product costs about as much as this many of the sparse-dense one.
-_SPARSE_COST = 50
+_SPARSE_COST = 25
 
 
 @dataclass(frozen=True)
@@ -121,8 +121,12 @@ def likeness(common: Tensor, sizes: Tensor, other_sizes: Tensor, n: int, similar
 
 
 def nearest(found: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
-    """The k largest of each row of (B, m) as a sparse block: indptr, indices, values. Equal ones count by index."""
-    values, indices = top_k(found, k)
+    """The k < m largest of each row of (B, m) as a sparse block: indptr, indices, values. Equal ones count by index."""
+    values, indices = found.topk(k + 1, dim=1)
+    tied = torch.nonzero((values[:, k] == values[:, k - 1]) & (values[:, k] > 0)).flatten()  # which 0 counts is no matter
+    values, indices = values[:, :k].contiguous(), indices[:, :k].contiguous()
+    if len(tied):
+        values[tied], indices[tied] = top_k(found[tied], k)
     indptr = torch.arange(0, values.numel() + 1, k, device=found.device)
     return indptr, indices.flatten(), values.flatten()
 

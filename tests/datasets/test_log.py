@@ -74,7 +74,8 @@ def random_frame():
     rng = np.random.default_rng(3)
     users = pd.Series(rng.integers(1, 301, 20_000)).astype("Int64")
     users[rng.choice(20_000, 100, replace=False)] = pd.NA
-    return pd.DataFrame({"user_id": users, "item_id": rng.integers(5, 705, 20_000), "timestamp": rng.integers(0, 10**9, 20_000)})
+    items, times = rng.integers(5, 705, 20_000), rng.integers(0, 10**9, 20_000)
+    return pd.DataFrame({"user_id": users, "item_id": items, "timestamp": times})
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])
@@ -110,7 +111,8 @@ def test_the_size_of_a_block_changes_nothing(random_frame, tmp_path, monkeypatch
 def test_nothing_of_the_length_of_the_log_is_an_object(random_frame, tmp_path):
     random_frame.to_csv(tmp_path / "log.csv", index=False)
     log = read_log(tmp_path / "log.csv")
-    assert [getattr(log.interactions, name).dtype for name in ("users", "items", "timestamps")] == [np.int32, np.int32, np.int64]
+    assert log.interactions.users.dtype == log.interactions.items.dtype == np.int32
+    assert log.interactions.timestamps.dtype == np.int64
     assert log.users.ids.dtype == log.items.ids.dtype == np.int64
     assert len(log.users) == 300 and len(log.items) == 700
 
@@ -369,12 +371,15 @@ def test_a_missing_time_is_refused(write, given, missing):
 
 
 def test_a_missing_time_in_parquet_is_refused(write_parquet):
-    for column in (pa.array([1, None]), pa.array([1.5, None]), pa.array([1.5, math.nan]), pa.array([None, datetime(2023, 1, 1)])):
+    for values in ([1, None], [1.5, None], [1.5, math.nan], [None, datetime(2023, 1, 1)]):
+        column = pa.array(values)
         with pytest.raises(ValueError, match="1 of 2 timestamps are missing"):
             read_log(write_parquet({"user_id": [1, 2], "item_id": [3, 4], "timestamp": column}))
 
 
-@pytest.mark.parametrize("given, bad", [("100", "soon"), ("2023-10-16", "soon"), ("2023-10-16 09:30:00", "nan"), ("1.5", "1,5")])
+@pytest.mark.parametrize(
+    "given, bad", [("100", "soon"), ("2023-10-16", "soon"), ("2023-10-16 09:30:00", "nan"), ("1.5", "1,5")]
+)
 def test_a_text_that_is_no_date_is_shown_with_its_row(write, given, bad):
     with pytest.raises(ValueError, match=rf"wants seconds since 1970 or ISO dates .*data row 3 has '{bad}'. Convert it"):
         read_log(write(text_of([("a", 1, given), ("a", 2, given), ("b", 2, f'"{bad}"'), ("b", 1, given)])))
@@ -438,7 +443,7 @@ def test_unusual_names_are_listed_with_the_next_step(write):
 
 
 def test_a_misspelt_column(write):
-    with pytest.raises(ValueError, match="log.csv has no column 'usr_id'; did you mean 'user_id'\\? It has: user_id, item_id, "):
+    with pytest.raises(ValueError, match="log.csv has no column 'usr_id'; did you mean 'user_id'\\? It has: user_id, "):
         read_log(write(text_of(ROWS)), user="usr_id")
 
 

@@ -57,7 +57,9 @@ def test_the_list_of_years_comes_before_the_title(folder):
     np.testing.assert_array_equal(year.values, np.float32([2002, 2007, 1999, np.nan]))
 
 
-@pytest.mark.parametrize("absent, years", [("years.tsv", [2001, 2007, np.nan, np.nan]), ("titles.tsv", [2002, np.nan, 1999, np.nan])])
+@pytest.mark.parametrize(
+    "absent, years", [("years.tsv", [2001, 2007, np.nan, np.nan]), ("titles.tsv", [2002, np.nan, 1999, np.nan])]
+)
 def test_either_list_of_years_is_enough(folder, absent, years):
     (folder / absent).unlink()
     np.testing.assert_array_equal(read(folder).catalogue.item_features["year"].values, np.float32(years))
@@ -79,16 +81,16 @@ def test_side_tables_may_be_absent(folder):
         assert f"{name}.tsv is not there; read without it" in dataset.notes
 
 
-def test_without_a_sample_every_user_gets_ten_films(folder):
+def test_without_a_template_every_user_gets_ten_films(folder):
     dataset = read(folder)
     template = dataset.template
     assert (template.user_column, template.item_column, template.k) == ("user", "item", 10)
     assert dataset.catalogue.users.ids_of(template.users).tolist() == [3, 11, 14]
-    assert any(note.startswith("no sample_submission.csv: the submission has 10 films for every user") for note in dataset.notes)
+    assert any(note.startswith("no sample_submission.csv: the submission has 10 films") for note in dataset.notes)
 
 
 @pytest.mark.parametrize("place", [".", "../eval"])
-def test_the_sample_says_who_in_which_order_and_how_many(folder, place):
+def test_the_template_says_who_in_which_order_and_how_many(folder, place):
     (folder / place).mkdir(exist_ok=True)
     (folder / place / "sample_submission.csv").write_text(SUBMISSION, encoding="utf-8")
     dataset = read(folder)
@@ -97,20 +99,20 @@ def test_the_sample_says_who_in_which_order_and_how_many(folder, place):
     assert "sample_submission.csv" in dataset.sources and not any("no sample_submission" in note for note in dataset.notes)
 
 
-def test_the_sample_beside_the_log_comes_before_the_one_in_eval(folder):
+def test_the_template_beside_the_log_comes_before_the_one_in_eval(folder):
     (folder / "../eval").mkdir()
     (folder / "../eval/sample_submission.csv").write_text(SUBMISSION, encoding="utf-8")
     (folder / "sample_submission.csv").write_text("user,item\n3,0\n", encoding="utf-8")
     assert read(folder).template.k == 1
 
 
-def test_an_uneven_sample_is_refused(folder):
+def test_an_uneven_template_is_refused(folder):
     (folder / "sample_submission.csv").write_text(SUBMISSION + "11,0\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="every user must have as many rows; most have 2, but 1 of 3 have not, e.g. 11 has 3"):
+    with pytest.raises(ValueError, match="most have 2, but 1 of 3 have not, e.g. 11 has 3. Use the host's file"):
         read(folder)
 
 
-def test_a_user_of_the_sample_who_is_not_in_the_log(folder):
+def test_a_user_of_the_template_who_is_not_in_the_log(folder):
     (folder / "sample_submission.csv").write_text("user,item\n3,0\n99,0\n", encoding="utf-8")
     with pytest.raises(KeyError, match="1 unknown user id"):
         read(folder)

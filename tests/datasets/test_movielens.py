@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from recsys_lib.datasets import movielens, read_dataset
 from recsys_lib.datasets.movielens import matches, read
 
 REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"  # beside the repository; not part of it
@@ -125,18 +126,154 @@ def test_a_wrong_separator_is_named(one_m):
         read(one_m)
 
 
-def test_neither_and_both_are_refused(tmp_path, one_m, hundred_k):
-    with pytest.raises(ValueError, match="both MovieLens 100K .* and 1M"):
-        (one_m / "u.data").write_bytes((hundred_k / "u.data").read_bytes())
-        read(one_m)
+def test_neither_is_refused(tmp_path):
     (tmp_path / "none").mkdir()
-    with pytest.raises(FileNotFoundError, match="no MovieLens in none/; wanted"):
+    (tmp_path / "none" / "movies.csv").write_text("movieId,title,genres\n", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match="no MovieLens in none/; wanted MovieLens 100K: .* found movies.csv"):
         read(tmp_path / "none")
 
 
-def test_10m_is_not_taken_for_1m():
-    assert not matches({"ratings.dat", "movies.dat", "tags.dat"})
-    assert matches({"ratings.dat", "users.dat"}) and matches({"u.data"})
+def test_two_kinds_in_one_folder_are_refused(one_m, hundred_k, latest):
+    (one_m / "u.data").write_bytes((hundred_k / "u.data").read_bytes())
+    with pytest.raises(ValueError, match=r"ml/ holds MovieLens 100K \(u.data\) and MovieLens 1M \(.*\); keep one"):
+        read(one_m)
+    (one_m / "u.data").unlink()
+    (one_m / "users.dat").unlink()  # without it the folder is that of 10M
+    for path in latest.iterdir():
+        (one_m / path.name).write_bytes(path.read_bytes())
+    with pytest.raises(ValueError, match=r"MovieLens 10M \(ratings.dat\) and MovieLens 20M or later \(.*\); keep one"):
+        read_dataset(one_m)
+
+
+def test_which_folders_are_meant():
+    for names in ({"u.data"}, {"ratings.dat", "users.dat"}, {"ratings.dat", "movies.dat"}, {"ratings.csv", "movies.csv"}):
+        assert matches(names | {"tags.dat"})
+    assert not matches({"ratings.dat"}) and not matches({"ratings.csv"}) and not matches({"movies.csv", "users.dat"})
+
+
+# ---- 10M
+
+
+@pytest.fixture
+def ten_m(tmp_path):
+    """3 users, 3 rated films of 4; ids as they stand in the file are in no order."""
+    folder = tmp_path / "ml-10M100K"
+    folder.mkdir()
+    ratings = "20::122::5::300\n3::30::0.5::100\n3::122::3.5::200\n100::4::4::50\n"
+    (folder / "ratings.dat").write_text(ratings, encoding="utf-8")
+    movies = (
+        "122::Mission: Impossible (1996)::Action|Sci-Fi\n"
+        '30::"Great Performances": Cats (1998)::(no genres listed)\n'
+        "4::Amélie: Le Film (2001)::Comedy|IMAX\n"
+        "7::Unseen (1990)::War\n"
+    )
+    (folder / "movies.dat").write_text(movies, encoding="utf-8")
+    (folder / "tags.dat").write_text("15::4973::excellent!::1215184630\n", encoding="utf-8")
+    return folder
+
+
+def rated(dataset):
+    """(user id, film id, time) in the order of the log."""
+    log, catalogue = dataset.interactions, dataset.catalogue
+    users, items = catalogue.users.ids_of(log.users).tolist(), catalogue.items.ids_of(log.items).tolist()
+    return list(zip(users, items, log.timestamps.tolist()))
+
+
+def test_10m_every_rating_is_an_interaction_in_file_order_with_its_time(ten_m):
+    dataset = read_dataset(ten_m)
+    assert dataset.name == "movielens_10m" and dataset.template is None
+    assert rated(dataset) == [(20, 122, 300), (3, 30, 100), (3, 122, 200), (100, 4, 50)]
+    assert dataset.catalogue.users.ids.tolist() == [3, 20, 100] and dataset.catalogue.items.ids.tolist() == [4, 30, 122]
+    assert set(dataset.sources) == {"ratings.dat", "movies.dat"} and set(dataset.tables) == {"movies"}
+    assert len(dataset.catalogue.user_features) == 0
+
+
+def test_10m_titles_have_colons_and_quotes(ten_m):
+    dataset = read(ten_m)
+    titles = dataset.tables["movies"].set_index("item_id")["title"]
+    assert titles[122] == "Mission: Impossible (1996)" and titles[30] == '"Great Performances": Cats (1998)'
+    items = dataset.catalogue.item_features
+    assert labels(items["genres"]) == [{"Comedy", "IMAX"}, set(), {"Action", "Sci-Fi"}]
+    assert items["year"].values.tolist() == [2001, 1998, 1996]
+    assert note_with(dataset, "films without a rating are left out").startswith("1 ")
+
+
+def test_10m_gzipped(ten_m):
+    wanted = read(ten_m).interactions.fingerprint
+    for name in ("ratings.dat", "movies.dat"):
+        (ten_m / f"{name}.gz").write_bytes(gzip.compress((ten_m / name).read_bytes()))
+        (ten_m / name).unlink()
+    dataset = read_dataset(ten_m)
+    assert dataset.interactions.fingerprint == wanted
+    assert set(dataset.sources) == {"ratings.dat.gz", "movies.dat.gz"}
+
+
+def test_10m_a_ragged_row_is_refused(ten_m):
+    with (ten_m / "ratings.dat").open("a") as stream:
+        stream.write("100::7::4\n")
+    with pytest.raises(ValueError, match="ratings.dat cannot be read as 4 columns .*100::7::4. Correct that row"):
+        read(ten_m)
+
+
+# ---- 20M, 25M, 32M, latest
+
+
+@pytest.fixture
+def latest(tmp_path):
+    """3 users, 3 rated films of 4; film 9 is rated and not listed."""
+    folder = tmp_path / "ml-latest"
+    folder.mkdir()
+    ratings = "userId,movieId,rating,timestamp\n20,110,4.0,300\n3,9,0.5,100\n3,110,3.5,200\n100,4,4.5,50\n"
+    (folder / "ratings.csv").write_text(ratings, encoding="utf-8")
+    movies = (
+        "movieId,title,genres\n"
+        '110,"American President, The (1995)",Comedy|Romance\n'
+        '4,"""Great Performances"" Café (1998)",(no genres listed)\n'
+        "7,Unseen (1990),War\n"
+    )
+    (folder / "movies.csv").write_text(movies, encoding="utf-8")
+    return folder
+
+
+def test_csv_every_rating_is_an_interaction_in_file_order_with_its_time(latest):
+    dataset = read_dataset(latest)
+    assert dataset.name == "movielens_latest" and dataset.template is None
+    assert rated(dataset) == [(20, 110, 300), (3, 9, 100), (3, 110, 200), (100, 4, 50)]
+    assert dataset.catalogue.users.ids.tolist() == [3, 20, 100] and dataset.catalogue.items.ids.tolist() == [4, 9, 110]
+    assert set(dataset.sources) == {"ratings.csv", "movies.csv"} and set(dataset.tables) == {"movies"}
+
+
+def test_csv_titles_are_quoted_and_no_genres_is_no_genre(latest):
+    dataset = read(latest)
+    titles = dataset.tables["movies"].set_index("item_id")["title"]
+    assert titles[110] == "American President, The (1995)" and titles[4] == '"Great Performances" Café (1998)'
+    items = dataset.catalogue.item_features
+    assert labels(items["genres"]) == [set(), set(), {"Comedy", "Romance"}]
+    assert "(no genres listed)" not in items["genres"].labels
+    np.testing.assert_array_equal(items["year"].values, np.float32([1998, np.nan, 1995]))
+    assert note_with(dataset, "films without a rating are left out").startswith("1 ")
+    assert note_with(dataset, "rated films are not in the list").startswith("1 ")
+
+
+def test_csv_the_release_is_told_by_its_number_of_ratings(latest, monkeypatch):
+    assert movielens.RELEASES[25_000_095] == "movielens_25m"
+    monkeypatch.setattr(movielens, "RELEASES", {4: "movielens_4", 5: "movielens_5"})
+    assert read(latest).name == "movielens_4"
+
+
+def test_csv_gzipped(latest):
+    wanted = read(latest).interactions.fingerprint
+    for name in ("ratings.csv", "movies.csv"):
+        (latest / f"{name}.gz").write_bytes(gzip.compress((latest / name).read_bytes()))
+        (latest / name).unlink()
+    dataset = read_dataset(latest)
+    assert dataset.interactions.fingerprint == wanted and set(dataset.sources) == {"ratings.csv.gz", "movies.csv.gz"}
+
+
+def test_csv_a_misspelt_column_is_named(latest):
+    (latest / "ratings.csv").write_text("userId,movieID,rating,timestamp\n1,2,3,4\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="ratings.csv has no column 'movieId'; did you mean 'movieID'"):
+        read(latest)
 
 
 # ---- the real files

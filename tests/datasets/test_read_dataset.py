@@ -32,10 +32,9 @@ def test_the_files_choose_the_reader(csv_folder, tmp_path):
 
 
 def test_every_reader_says_what_it_wants():
-    assert {"job_postings", "movielens"} <= set(readers())
+    assert set(readers()) == {"delimited", "job_postings", "movie_contest", "movielens", "ncf_split"}
     for reader in readers().values():
         assert isinstance(reader.WANTS, str) and not reader.matches(set())
-    assert "base" not in readers() and "sample" not in readers()
 
 
 def test_a_missing_directory(tmp_path):
@@ -56,6 +55,27 @@ def test_no_match_lists_what_was_found_and_what_is_wanted(tmp_path):
     message = str(caught.value)
     assert "found a.csv, b.txt" in message
     assert "apply_train.csv, resume.csv, recruitment.csv" in message and "MovieLens 1M: ratings.dat" in message
+
+
+def test_no_match_says_how_to_describe_any_other_log(tmp_path):
+    (tmp_path / "orders.csv").write_text("member,goods\n7,1\n7,2\n8,1\n", encoding="utf-8")
+    with pytest.raises(FileNotFoundError) as caught:
+        read_dataset(tmp_path)
+    assert "with a log.yaml beside it that says 'log: FILE', 'user: COLUMN' and 'item: COLUMN'" in str(caught.value)
+    (tmp_path / "log.yaml").write_text("log: orders.csv\nuser: member\nitem: goods\n", encoding="utf-8")  # what it says
+    assert len(read_dataset(tmp_path).interactions) == 3
+
+
+def test_the_files_of_each_reader_are_its_own():
+    files = {
+        "delimited": {"interactions.csv"},
+        "job_postings": {"apply_train.csv", "resume.csv", "recruitment.csv"},
+        "movie_contest": {"train_ratings.csv", "titles.tsv", "genres.tsv"},
+        "movielens": {"ratings.csv", "movies.csv", "links.csv", "tags.csv"},
+        "ncf_split": {"a.train.rating", "a.test.rating", "a.test.negative"},
+    }
+    for name, present in files.items():
+        assert [other for other, reader in readers().items() if reader.matches(present)] == [name]
 
 
 def test_data_one_level_deeper_is_pointed_out(tmp_path):
