@@ -277,7 +277,9 @@ def summary(results: list[dict[str, Any]], metric: str) -> pd.DataFrame:
 
 def _columns(frame: pd.DataFrame, metric: str) -> list[str]:
     k = metric.split("@")[1]
-    names = [metric, *(f"{name}@{k}" for name in ("hit_rate", "recall", "truncated_recall", "coverage"))]
+    one_each = all(rows["held_out"] == users["scored"] for rows, users in zip(frame["rows"], frame["users"]))
+    # Of one held-out item hit rate, recall and truncated recall are the same figure.
+    names = [metric, *(f"{name}@{k}" for name in (["hit_rate"] if one_each else ["recall", "truncated_recall"])), f"coverage@{k}"]
     names = [name for name in dict.fromkeys(names) if name in frame.columns and frame[name].notna().all()]
     return [*names, "train_seconds", "evaluate_seconds"]
 

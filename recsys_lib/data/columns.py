@@ -13,6 +13,7 @@ import gzip
 import io
 import re
 import warnings
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,19 +128,24 @@ def _content(path: Path, where: str) -> bytes:
     if content.startswith(b"\x1f\x8b"):
         try:
             content = gzip.decompress(content)
-        except (EOFError, OSError) as error:
+        except (EOFError, OSError, zlib.error) as error:
             raise ValueError(f"{where} is a broken gzip file ({error}). Copy or download it again.") from error
     if b"\r" in content and b"\n" not in content:
         content = content.replace(b"\r", b"\n")  # line ends of an old Mac; like \r\n they are not content
-    if not content.strip(codecs.BOM_UTF8 + b"\r\n\t "):
-        raise ValueError(f"{where} is empty ({len(content)} bytes). Copy or download it again.")
-    if content.startswith(b"PK\x03\x04"):
-        raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
-    if content[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
-        raise ValueError(f"{where} is a web page, not a table: the download went wrong. Download it again.")
+    refuse_what_is_no_text(content, where)
     return content
+
+
+def refuse_what_is_no_text(start: bytes, where: str) -> None:
+    """Raises: ValueError that says what a file is which is no delimited text. start: its bytes, or the first of them."""
+    if not start.strip(codecs.BOM_UTF8 + b"\r\n\t "):
+        raise ValueError(f"{where} is empty ({len(start)} bytes). Copy or download it again.")
+    if start.startswith(b"PK\x03\x04"):
+        raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
+    if start[:200].lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ValueError(f"{where} is a web page, not a table: the download went wrong. Download it again.")
 
 
 def _encoding_of(content: bytes, encodings: Sequence[str], where: str) -> str:

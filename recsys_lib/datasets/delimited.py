@@ -1,12 +1,12 @@
 """Any log of who chose what, in any delimited or Parquet file: for a company's own data.
 
-The file is called interactions.* or log.* (.csv, .tsv, .txt, .parquet; the text ones may be gzipped) and its columns
-have usual names (user_id, item_id, timestamp, ...); or a log.yaml beside it says what is what:
+The file is called interactions.csv (or .tsv, .txt, .parquet; the text ones may be gzipped) and its columns have usual
+names (user_id, item_id, timestamp, ...); or a log.yaml beside it says what is what:
 
     log: clicks_2026.csv.gz
     user: member_no
     item: goods_cd
-    timestamp: clicked_at     # without this line the usual names are tried
+    timestamp: clicked_at     # without this line the usual names are tried; false reads without a time
     separator: "|"            # without this line it is found by itself
     columns: [member_no, goods_cd, clicked_at]   # only for a file without a header
 
@@ -26,7 +26,7 @@ from recsys_lib.datasets.log import PARQUET, read_log
 
 DESCRIPTION = "log.yaml"
 KEYS = ("log", "user", "item", "timestamp", "separator", "columns")
-STEMS = ("interactions", "log")
+STEM = "interactions"
 SUFFIXES = (".csv", ".tsv", ".txt", *PARQUET)
 WANTS = (
     "any other log: interactions.csv (.tsv, .txt, .parquet; may be gzipped) with columns such as user_id, item_id, "
@@ -40,7 +40,7 @@ def matches(file_names: set[str]) -> bool:
 
 
 def _usual(file_names: set[str]) -> list[str]:
-    return sorted(stem + suffix for stem in STEMS for suffix in SUFFIXES if stem + suffix in file_names)
+    return sorted(STEM + suffix for suffix in SUFFIXES if STEM + suffix in file_names)
 
 
 def read(directory: str | Path) -> Dataset:
@@ -98,7 +98,7 @@ def _described(path: Path) -> dict:
         if key == "columns":
             is_good = isinstance(value, list) and all(isinstance(name, str) for name in value)
         else:
-            is_good = isinstance(value, str)
+            is_good = isinstance(value, str) or (key == "timestamp" and value is False)
         if not is_good:
             wanted = "a list of names" if key == "columns" else "a text"
             raise ValueError(f"{where}: {key} must be {wanted}; got {value!r}. A name such as no or 7 must stand in quotes.")

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recsys_lib.data.columns import ENCODINGS
+from recsys_lib.data.columns import ENCODINGS, refuse_what_is_no_text
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.names import did_you_mean
@@ -30,9 +30,7 @@ ITEM_NAMES = ("itemid", "item", "iid", "movieid", "productid", "goodsid", "conte
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "createdat", "unixreviewtime")
 PARQUET = (".parquet", ".pq")
 BLOCK_BYTES, BLOCK_ROWS = 1 << 24, 1 << 20  # read at once, of a text and of a Parquet file
-
-
-_WITHOUT_TIMES = "rename the column so that it is not taken for the time, and name no timestamp"
+_WITHOUT_TIMES = "read the log without a time (timestamp=False, or 'timestamp: false' in log.yaml)"
 
 
 @dataclass(frozen=True, eq=False)
@@ -100,7 +98,7 @@ def read_log(
     *,
     user: str | None = None,
     item: str | None = None,
-    timestamp: str | None = None,
+    timestamp: str | bool | None = None,
     separator: str | None = None,
     names: Sequence[str] | None = None,
     quoted: bool = True,
@@ -114,7 +112,7 @@ def read_log(
 
     Args:
         user, item, timestamp: columns; None finds them by their usual names (user_id, movieId, timestamp, ...). A log
-            without a timestamp is read without one.
+            without a timestamp is read without one; timestamp=False leaves one that is there alone.
         separator: None finds it in the first row: a comma, tab, semicolon, bar or "::".
         names: of the columns, for a file without a header. quoted: double quotes protect a separator.
     Raises:
@@ -142,7 +140,6 @@ def read_log(
     notes: list[str] = []
     user_codes, users = users.finish(notes)
     item_codes, items = items.finish(notes)
-    times, unit = _times(moments, where) if moments else (None, 1)
     kept = (user_codes >= 0) & (item_codes >= 0)
     if not kept.any():
         raise ValueError(f"{where}: no row has both a user and an item; are these the right columns?")
@@ -152,7 +149,7 @@ def read_log(
             f"{path.name}: {int((~kept).sum()):,} rows without user or item left out (the first is data row {row + 1:,})"
         )
         user_codes, item_codes = user_codes[kept], item_codes[kept]
-        times = None if times is None else times[kept]
+    times, unit = _times(moments, kept, where) if moments else (None, 1)
     user_codes, users = _of_these_rows(user_codes, users)
     item_codes, items = _of_these_rows(item_codes, items)
     if times is not None and unit > 1:
@@ -269,14 +266,9 @@ def _beginning(path: Path, where: str) -> tuple[list[str], str, bool]:
             start = stream.read(1 << 20)
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise _broken_gzip(where, error) from error
-    if not start.strip(codecs.BOM_UTF8 + b"\r\n\t "):
-        raise ValueError(f"{where} is empty. Copy or download it again.")
-    if start.startswith(b"PK\x03\x04"):
-        raise ValueError(f"{where} is an Excel workbook or a zip archive. Save it as 'CSV UTF-8', or unpack it.")
     if start.startswith(b"PAR1"):
         raise ValueError(f"{where} is a Parquet file; call it {' or '.join(f'NAME{end}' for end in PARQUET)}, not gzipped")
-    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError(f"{where} is UTF-16 (Excel's 'Unicode text'). Save it as 'CSV UTF-8'.")
+    refuse_what_is_no_text(start, where)
     for encoding in ENCODINGS:
         try:
             text = codecs.getincrementaldecoder(encoding)().decode(start)  # its end may be half a letter
@@ -316,6 +308,9 @@ def _find_columns(names: list[str], chosen: dict[str, str | None], where: str) -
     usual = {"user": USER_NAMES, "item": ITEM_NAMES, "timestamp": TIME_NAMES}
     found: dict[str, str | None] = {}
     for what, name in chosen.items():
+        if name is False:
+            found[what] = None
+            continue
         if name is not None and name not in names:
             raise ValueError(f"{where} has no column {name!r}{did_you_mean(name, names)} It has: {', '.join(names)}.")
         found[what] = name or next((plain[known] for known in usual[what] if known in plain), None)
@@ -387,12 +382,14 @@ def _of_these_rows(codes: np.ndarray, ids: IdMap) -> tuple[np.ndarray, IdMap]:
     return (np.cumsum(used, dtype=np.int32) - 1)[codes], IdMap(ids.ids[used], ids.what)
 
 
-def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
-    """(n,) int64 since 1970, and how many of its units are a second."""
+def _times(chunks: list, kept: np.ndarray, where: str) -> tuple[np.ndarray, int]:
+    """The times of the rows that are kept, int64 since 1970; and how many of its units are a second."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     column = pa.chunked_array(chunks)
+    if not kept.all():
+        column = column.filter(pa.array(kept))
     if pa.types.is_floating(column.type):
         column = pc.if_else(pc.is_finite(column), column, pa.scalar(None, column.type))
     if column.null_count:
@@ -409,7 +406,7 @@ def _times(chunks: list, where: str) -> tuple[np.ndarray, int]:
         row = _first_that_is_no_time(column)
         raise ValueError(
             f"{where}: the timestamp column wants seconds since 1970 or ISO dates (2023-10-16 09:30:00), all of one kind; "
-            f"data row {row + 1:,} has {column[row].as_py()!r}. Convert it, or {_WITHOUT_TIMES}."
+            f"data row {np.flatnonzero(kept)[row] + 1:,} has {column[row].as_py()!r}. Convert it, or {_WITHOUT_TIMES}."
         )
     numbers = column.to_numpy()
     largest = float(np.abs(numbers).max())

@@ -60,7 +60,7 @@ def read(directory: str | Path) -> Dataset:
         tables[name.removesuffix(".tsv")], came = read_table(side, columns, separator="\t", quoted=False)
         sources[side.name] = fingerprint_of_file(side)
         notes += came
-    submission = file_or_gzip(directory, SUBMISSION) or file_or_gzip(directory.parent / "eval", SUBMISSION)
+    submission = file_or_gzip(directory, SUBMISSION) or file_or_gzip(directory.absolute().parent / "eval", SUBMISSION)
     users, items = log.users, log.items
     if submission is None:
         template = Template(USER, ITEM, users.indexes(users.ids), SUBMISSION_K)

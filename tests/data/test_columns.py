@@ -201,6 +201,9 @@ def test_what_is_no_csv(tmp_path):
     refuses(tmp_path, b"PK\x03\x04 workbook", "Excel workbook")
     refuses(tmp_path, b"<!DOCTYPE html><html>", "web page")
     refuses(tmp_path, gzip.compress(GOOD.encode())[:40], "broken gzip")
+    damaged = bytearray(gzip.compress(GOOD.encode() * 50))
+    damaged[20:40] = bytes(20)
+    refuses(tmp_path, bytes(damaged), "broken gzip")
 
 
 def test_a_value_that_is_no_number(tmp_path):

@@ -44,7 +44,7 @@ def rows_of(dataset):
 
 @pytest.mark.parametrize(
     "name",
-    ["interactions.csv", "log.csv", "log.tsv", "interactions.txt", "interactions.csv.gz", "interactions.parquet", "log.pq"],
+    ["interactions.csv", "interactions.tsv", "interactions.txt", "interactions.csv.gz", "interactions.parquet", "interactions.pq"],
 )
 def test_a_file_of_a_usual_name_is_read_without_a_description(bare, name):
     if name.endswith((".parquet", ".pq")):
@@ -59,23 +59,23 @@ def test_a_file_of_a_usual_name_is_read_without_a_description(bare, name):
 
 
 def test_the_data_set_has_a_log_and_ids_and_nothing_else(bare):
-    (bare / "log.csv").write_text(TEXT + "b,30,999\n", encoding="utf-8")
+    (bare / "interactions.csv").write_text(TEXT + "b,30,999\n", encoding="utf-8")
     dataset = read(bare)
     catalogue = dataset.catalogue
     assert (catalogue.n_users, catalogue.n_items) == (3, 3) == (dataset.interactions.n_users, dataset.interactions.n_items)
     assert len(catalogue.user_features) == len(catalogue.item_features) == 0
     assert dataset.template is None and dataset.split is None and dataset.candidates is None and not dataset.tables
-    assert dataset.notes == ("every row is an interaction", "log.csv: 1 of 6 rows repeat a pair and were merged")
+    assert dataset.notes == ("every row is an interaction", "interactions.csv: 1 of 6 rows repeat a pair and were merged")
     assert not dataset.synthetic and "3 (0 without interactions)" in dataset.describe()["value"].tolist()
 
 
 def test_two_files_of_usual_names_are_refused(bare):
     (bare / "interactions.csv").write_text(TEXT, encoding="utf-8")
-    (bare / "log.csv.gz").write_bytes(gzip.compress(TEXT.encode()))
-    with pytest.raises(ValueError, match="shop/: which file is the log\\? there are interactions.csv, log.csv. Say it in"):
+    (bare / "interactions.tsv.gz").write_bytes(gzip.compress(TEXT.encode()))
+    with pytest.raises(ValueError, match="shop/: which file is the log\\? there are interactions.csv, interactions.tsv. Say it in"):
         read_dataset(bare)
-    describe(bare, "log: log.csv.gz")
-    assert set(read_dataset(bare).sources) == {"log.csv.gz", "log.yaml"}
+    describe(bare, "log: interactions.tsv.gz")
+    assert set(read_dataset(bare).sources) == {"interactions.tsv.gz", "log.yaml"}
 
 
 def test_which_folders_are_meant():
@@ -112,7 +112,7 @@ def test_a_tab_however_it_is_written(folder, line):
 
 
 def test_a_description_may_leave_the_usual_to_be_found(bare):
-    (bare / "log.csv").write_text(TEXT.replace("user_id", "member"), encoding="utf-8")
+    (bare / "interactions.csv").write_text(TEXT.replace("user_id", "member"), encoding="utf-8")
     describe(bare, "user: member")
     assert rows_of(read(bare)) == ROWS
 
@@ -180,3 +180,9 @@ def test_a_column_that_the_log_lacks(folder):
     describe(folder, "log: clicks 2026.csv", "user: 'no'", "item: good")
     with pytest.raises(ValueError, match="clicks 2026.csv has no column 'good'; did you mean 'goods'\\? It has: no, "):
         read(folder)
+
+
+def test_timestamp_false_reads_without_a_time(bare):
+    (bare / "interactions.csv").write_text("user_id,item_id,time\na,10,soon\n", encoding="utf-8")
+    describe(bare, "timestamp: false")
+    assert read_dataset(bare).interactions.timestamps is None

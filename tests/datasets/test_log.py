@@ -370,6 +370,13 @@ def test_a_missing_time_is_refused(write, given, missing):
         read_log(write(text_of([("a", 1, given), ("a", 2, missing), ("b", 2, given)])))
 
 
+def test_a_row_that_is_left_out_needs_no_time(write):
+    log = read_log(write("user_id,item_id,timestamp\na,1,100\n,2,\n,,\nb,3,50\n"))  # Excel leaves rows of commas
+    assert rows_of(log) == [("a", 1, 100), ("b", 3, 50)]
+    with pytest.raises(ValueError, match="data row 3 has 'soon'"):
+        read_log(write("user_id,item_id,timestamp\na,1,100\n,2,later\nb,3,soon\n"))
+
+
 def test_a_missing_time_in_parquet_is_refused(write_parquet):
     for values in ([1, None], [1.5, None], [1.5, math.nan], [None, datetime(2023, 1, 1)]):
         column = pa.array(values)
@@ -505,9 +512,10 @@ def test_a_broken_gzip_file(write, spoil):
 @pytest.mark.parametrize(
     "content, words",
     [
-        (b"", "is empty. Copy or download it again"),
+        (b"", "is empty \\(\\d bytes\\). Copy or download it again"),
         (b"\xef\xbb\xbf\r\n \n", "is empty"),
         (gzip.compress(b""), "is empty"),
+        (b"<!DOCTYPE html><html><body>Sign in", "is a web page, not a table"),
         (b"user_id,item_id\n", "has a header but no rows. Was it written to the end"),
         (b"user_id,item_id", "has a header but no rows"),
         (b"user_id,item_id\n\n\n", "has a header but no rows"),
@@ -533,3 +541,11 @@ def test_another_encoding_after_the_first_megabyte(write):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(FileNotFoundError, match=f"no log.csv in {tmp_path.name}/"):
         read_log(tmp_path / "log.csv")
+
+
+def test_a_time_that_is_there_may_be_left_alone(write):
+    path = write("user,item,timestamp\n1,2,soon\n3,4,\n")
+    with pytest.raises(ValueError, match="timestamp=False"):
+        read_log(path)
+    log = read_log(path, timestamp=False)
+    assert log.interactions.timestamps is None and len(log.interactions) == 2
