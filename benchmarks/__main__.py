@@ -1,4 +1,4 @@
-"""python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE"""
+"""python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE | readme"""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.quality import FITS, Experiment, run_quality
+from benchmarks.readme import update_pages
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
             Experiment.of(options.protocol, options.models, options.seeds, options.fit, options.metric), options.data, options.json
         )
     )
+    readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
+    readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)
     try:
         options.do(options)

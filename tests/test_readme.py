@@ -1,10 +1,12 @@
 """What the README shows is tried: its model in one file, its commands and its files."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
+from benchmarks.quality import markdown
 from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
 from recsys_lib.datasets.sample import SampleConfig, write_sample
 
@@ -45,9 +47,23 @@ def test_every_link_leads_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_the_tables_of_the_benchmarks_are_those_that_the_commands_wrote(page):
+    text = (ROOT / page).read_text(encoding="utf-8")
+    shown = dict(re.findall(r"<!-- (benchmarks/results/\S+\.md) -->\n\n(.*?)\n<!-- end -->", text, re.DOTALL))
+    written = {path.relative_to(ROOT).as_posix(): path for path in (ROOT / "benchmarks" / "results").glob("*.md")}
+    assert set(shown) == set(written) and len(shown) >= 3
+    for name, path in written.items():
+        assert shown[name] == path.read_text(encoding="utf-8"), f"python -m benchmarks readme puts {name} into {page}"
+        results = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
+        assert markdown(results, results[0]["metric"]) == path.read_text(encoding="utf-8")
+        assert f"--json {path.with_suffix('.json').relative_to(ROOT).as_posix()}" in text, "the command that wrote it"
+
+
 def test_both_pages_show_the_same_figures():
     texts = [(ROOT / page).read_text(encoding="utf-8") for page in PAGES]
-    tables = [re.findall(r"^\| (?:multi_dae|ease|user_knn|neumf|popularity) .*$", text, re.M) for text in texts]
+    names = "|".join(model_names())
+    tables = [re.findall(rf"^\| (?:{names}) .*$", text, re.M) for text in texts]
     assert tables[0] and tables[0] == tables[1]
 
 
@@ -57,7 +73,10 @@ def test_the_same_from_python_runs_as_it_stands(page, tmp_path, monkeypatch, cap
     write_sample(tmp_path / "csv", SampleConfig(n_resumes=120, n_postings=100, n_applications=800))
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text(encoding="utf-8")
-    snippet = re.search(r"```python\n(from recsys_lib import \*.*?)```", text, re.DOTALL)[1]
-    exec(snippet, {})
+    straight, folds = re.findall(r"```python\n((?:from recsys_lib import \*|reports = ).*?)```", text, re.DOTALL)
+    names = {}
+    exec(straight, names)
     said = capsys.readouterr().out
     assert "recall@5" in said and "On rows it was trained on" in said
+    exec(folds, names)
+    assert "deviation" in capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 Every rating counts as an interaction, whatever its stars. Items are the films that somebody rated: 1M's movies.dat lists
 3,883, and the published protocols have 3,706. From 10M on, the ratings go straight into codes and there is no `ratings`
-table: twenty million rows take 0.3 GB so.
+table: a row takes 24 bytes, twenty million of them 0.5 GB.
 Source: Harper and Konstan, The MovieLens Datasets: History and Context, ACM TiiS 5(4), 2015.
 """
 
