@@ -15,6 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -354,14 +355,19 @@ def make_split(name: str, interactions: Interactions, *, seed: int) -> Split:
     Args:
         name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last", "fold_1_of_5".
     Raises:
-        ValueError: an unknown name.
+        ValueError: an unknown name, or what the split says of these interactions.
     """
+    return split_named(name)(interactions, seed)
+
+
+def split_named(name: str) -> Callable[[Interactions, int], Split]:
+    """(interactions, seed) -> Split; asked for its name alone, before there is data. Raises: ValueError."""
     if name in SPLITS:
-        return SPLITS[name](interactions, seed)
-    if found := _LEAVE_K_OUT.fullmatch(name):
-        return leave_k_out(interactions, int(found[1]), held_out=found[2], seed=seed)
-    if (found := _FOLD.fullmatch(name)) and 1 <= int(found[1]) <= int(found[2]):
-        return k_fold(interactions, int(found[2]), seed=seed)[int(found[1]) - 1]
+        return SPLITS[name]
+    if (found := _LEAVE_K_OUT.fullmatch(name)) and int(found[1]):
+        return lambda log, seed: leave_k_out(log, int(found[1]), held_out=found[2], seed=seed)
+    if (found := _FOLD.fullmatch(name)) and 1 <= int(found[1]) <= int(found[2]) and int(found[2]) > 1:
+        return lambda log, seed: k_fold(log, int(found[2]), seed=seed)[int(found[1]) - 1]
     raise ValueError(
         f"no split {name!r}{did_you_mean(name, SPLITS)} There are {', '.join(SPLITS)}; and with numbers "
         "leave_10_out_random, leave_10_out_last, fold_1_of_5."

@@ -25,7 +25,7 @@ import yaml
 
 from recsys_lib.data.files import replacing
 from recsys_lib.data.names import did_you_mean
-from recsys_lib.data.splits import SPLITS
+from recsys_lib.data.splits import split_named
 from recsys_lib.runs.folder import RunFolder, runs_table
 
 ROOT = Path(__file__).absolute().parents[2]  # the folder that holds recsys_lib/
@@ -177,9 +177,10 @@ def _same_type(default: Any, value: Any) -> bool:
 
 def _config_problems(parameters: Mapping[str, Any]) -> Iterator[str]:
     """What the model and the trainer say of MODEL, MODEL_CONFIG and TRAIN_CONFIG, where a notebook has them."""
-    if parameters.get("SPLIT", "fraction") not in SPLITS:
-        split = parameters["SPLIT"]
-        yield f"SPLIT: no split {split!r}{did_you_mean(split, SPLITS)} There are: {', '.join(SPLITS)}."
+    try:
+        split_named(parameters.get("SPLIT", "fraction"))
+    except ValueError as error:
+        yield f"SPLIT: {error}"
     if isinstance(parameters.get("K"), int) and parameters["K"] < 1:
         yield f"K: lists have 1 item or more; got {parameters['K']}"
     if "MODEL" not in parameters:

@@ -58,6 +58,8 @@ def test_defaults_are_read_from_the_tagged_cell(notebook):
         ({"SEED": 2.0}, "SEED must be int"),
         ({"SEED": True}, "SEED must be int like 1; got bool"),
         ({"FAST": 1}, "FAST must be bool"),
+        ({"SPLIT": "tempral"}, "SPLIT: no split 'tempral'; did you mean 'temporal'?"),
+        ({"SPLIT": "fold_6_of_5"}, "SPLIT: no split 'fold_6_of_5'"),
         ({"FRACTION": "0.5"}, "FRACTION must be float"),
         ({"FRACTION": True}, "FRACTION must be float"),
         ({"SPLIT": 3}, "SPLIT must be str"),
@@ -75,6 +77,7 @@ def test_a_misspelt_name_or_a_mistyped_value_is_named_with_its_run(notebook, giv
 
 def test_what_fits_passes(notebook):
     check_parameters(notebook, [{"FRACTION": 1, "KS": [], "OPTIONS": {"a": 1}, "ANYTHING": [1]}, {}])
+    check_parameters(notebook, [{"SPLIT": name} for name in ("user_holdout", "leave_10_out_random", "fold_5_of_5")])
 
 
 def test_every_wrong_parameter_is_told_before_anything_runs(notebook, tmp_path):
