@@ -150,6 +150,7 @@ def read_log(
         )
         user_codes, item_codes = user_codes[kept], item_codes[kept]
     times, unit = _times(moments, kept, where) if moments else (None, 1)
+    del moments, kept
     user_codes, users = _of_these_rows(user_codes, users)
     item_codes, items = _of_these_rows(item_codes, items)
     if times is not None and unit > 1:
@@ -431,7 +432,9 @@ def _first_that_is_no_time(column) -> int:
 def _merged(
     users: np.ndarray, items: np.ndarray, n_users: int, n_items: int, timestamps: np.ndarray | None
 ) -> tuple[Interactions, list[str]]:
-    keys = users.astype(np.int64) * n_items + items
+    keys = users.astype(np.int64)
+    keys *= n_items
+    keys += items
     in_order = np.sort(keys)  # a sort finds out in a tenth of the time whether there is anything to merge
     notes = []
     if (in_order[1:] == in_order[:-1]).any():
