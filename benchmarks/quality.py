@@ -36,7 +36,9 @@ from recsys_lib.training.trainer import Trainer, choose_device
 
 FITS = ("train", "train+validation")
 N_FOLDS = 5
-KEY = ("data_fingerprint", "protocol", "seed", "fold", "model", "options", "fit", "metric")
+# What a result was measured on, and with what: two results that agree in it are one.
+TASK = ("data_fingerprint", "protocol", "metric", "split_fingerprint", "candidates_fingerprint")
+KEY = (*TASK, "fold", "model", "model_config", "train_config", "fit")
 _MODEL = re.compile(r"(?P<name>\w+)(?P<options>(?::\w+=(?:\[[^\]]*\]|[^,:]+))*)")
 
 
@@ -92,13 +94,13 @@ class Experiment:
     def of(cls, protocol: str, models: str, n_seeds: int, fits: str = "train", metric: str = "ndcg@10") -> Experiment:
         """From the words of the command line. Raises: ValueError for a word that means nothing."""
         specs = tuple(ModelSpec.of(text) for text in re.split(r",(?![^\[]*\])", models))
-        chosen = tuple(fit.replace(" ", "") for fit in fits.split(","))
-        if unknown := set(chosen) - set(FITS):
+        chosen = {fit.replace(" ", "") for fit in fits.split(",")}
+        if unknown := chosen - set(FITS):
             raise ValueError(f"--fit takes {' and '.join(FITS)}; got {', '.join(sorted(unknown))}")
         if n_seeds < 1:
             raise ValueError(f"--seeds must be 1 or more; got {n_seeds}")
         train_config(specs[0].name, monitor=metric)  # raises for a metric that there is not
-        return cls(protocol, specs, n_seeds, chosen, metric)
+        return cls(protocol, specs, n_seeds, tuple(fit for fit in FITS if fit in chosen), metric)
 
 
 @dataclass(frozen=True)
@@ -111,74 +113,115 @@ class Task:
     validation_candidates: Candidates | None = None
     test_candidates: Candidates | None = None
 
+    @property
+    def protocol(self) -> str:
+        name = "k_fold" if self.fold else self.split.protocol
+        return name if self.test_candidates is None else f"{name}+{self.test_candidates.n}"
+
 
 def run_quality(experiment: Experiment, data: Path, file: Path) -> pd.DataFrame:
     """Run what the file does not hold yet; write the file, its table and its figure; return the table.
 
+    A model that cannot do the task (say, score new users) is named at the end; the others are measured all the same.
+
     Raises:
-        ValueError: the protocol does not fit the data, or the file holds something else.
+        ValueError: the protocol does not fit the data, the file holds something else, or a model could not do the task.
     """
     dataset = read_dataset(data)
     results = _kept(file)
     done = {_key(result) for result in results}
-    fingerprint = data_fingerprint(dataset)
-    for task in _tasks(experiment, dataset):
-        for spec in experiment.models:
-            if not model_class(spec.name).needs_training and task.seed and experiment.protocol == "published":
-                continue  # nothing in it is random
-            name = {
-                "data_fingerprint": fingerprint,
-                "protocol": _protocol_name(task),
-                "seed": task.seed,
-                "fold": task.fold,
-                "model": spec.name,
-                "options": spec.options,
-                "metric": experiment.metric,
-            }
-            fits = [fit for fit in experiment.fits if _key(name | {"fit": fit}) not in done]
-            if not fits:
-                continue
-            where = f"seed {task.seed}" + (f", fold {task.fold}" if task.fold else "")
-            print(f"{spec} · {dataset.title} · {name['protocol']} · {where}", flush=True)
-            for result in _measure(spec, task, dataset, fits, experiment.metric):
-                results.append({"data": dataset.title} | name | result)
-                write_text(file, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
-                print(f"    fit on {result['fit']}: {experiment.metric} {result[experiment.metric]:.4f}", flush=True)
-    return _publish(results, experiment.metric, file)
+    refused: dict[str, str] = {}
+    try:
+        for task in _tasks(experiment, dataset):
+            of_task = _of_task(task, dataset, experiment.metric)
+            _check_one_task(results, of_task, file)
+            for spec in experiment.models:
+                of_model = of_task | _of_model(spec, task, experiment.metric)
+                fits = [fit for fit in experiment.fits if _key(of_model | {"fit": fit}) not in done]
+                if not fits or str(spec) in refused:
+                    continue
+                where = f"seed {task.seed}" + (f", fold {task.fold}" if task.fold else "")
+                print(f"{spec} · {dataset.title} · {task.protocol} · {where}", flush=True)
+                try:
+                    for result in _measure(spec, task, dataset, fits, experiment.metric):
+                        results.append({"data": dataset.title} | of_model | result)
+                        done.add(_key(results[-1]))
+                        write_text(file, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+                        print(f"    fit on {result['fit']}: {experiment.metric} {result[experiment.metric]:.4f}", flush=True)
+                except ValueError as error:
+                    refused[str(spec)] = str(error)
+                    print(f"    refused: {error}", flush=True)
+    finally:  # what was finished before an interruption has its table too
+        table = _publish(results, file) if results else None
+    if refused:
+        raise ValueError("\n".join(f"{model} was not measured: {why}" for model, why in refused.items()))
+    return table
+
+
+def _of_task(task: Task, dataset: Dataset, metric: str) -> dict[str, Any]:
+    candidates = task.test_candidates
+    return {
+        "data_fingerprint": data_fingerprint(dataset),
+        "protocol": task.protocol,
+        "metric": metric,
+        "split_fingerprint": task.split.fingerprint,
+        "candidates_fingerprint": None if candidates is None else candidates.fingerprint,
+        "seed": task.seed,
+        "fold": task.fold,
+    }
+
+
+def _of_model(spec: ModelSpec, task: Task, metric: str) -> dict[str, Any]:
+    """The options that were named, and all of them as they then are: a changed default is another model."""
+    needs_training = model_class(spec.name).needs_training
+    # Where it runs is no option, and nothing of a closed form depends on a seed.
+    settings = vars(spec.train_config(metric, task.seed)) if needs_training else {}
+    return {
+        "model": spec.name,
+        "options": spec.options,
+        "model_config": vars(model_config(spec.name, **spec.model_options)),
+        "train_config": {name: value for name, value in settings.items() if name not in ("device", "tensorboard")},
+    }
+
+
+def _check_one_task(results: list[dict[str, Any]], of_task: dict[str, Any], file: Path) -> None:
+    for name in ("data_fingerprint", "protocol", "metric"):
+        if results and results[0][name] != of_task[name]:
+            held = f"{results[0]['data']}, {results[0]['protocol']}, {results[0]['metric']}"
+            raise ValueError(f"{file.name} holds results of {held}; another {name} is another table: give another --json")
 
 
 # ---- what is measured
 
 
 def _tasks(experiment: Experiment, dataset: Dataset) -> Iterator[Task]:
-    protocol, _, n_candidates = experiment.protocol.partition("+")
+    protocol, plus, n = experiment.protocol.partition("+")
+    if plus and (not n.isdigit() or protocol == "published"):
+        raise ValueError(f"after + stands the number of candidates, e.g. leave_one_out_last+99; got {experiment.protocol!r}")
     log = dataset.interactions
     for seed in range(experiment.n_seeds):
         if protocol == "published":
-            if dataset.split is None:
+            split, candidates = dataset.split, dataset.candidates
+            if split is None:
                 raise ValueError(f"{dataset.title} comes without a split of its own; name one, e.g. --protocol fraction")
-            split, of_test = dataset.split, dataset.candidates
-            of_validation = None
-            if of_test is not None:  # the same task for choosing the epoch, with candidates that know nothing of test
-                of_validation = sample_candidates(split.validation, split.train, n=of_test.n, seed=seed)
-            yield Task(split, seed, None, of_validation, of_test)
-        elif protocol == "k_fold":
-            for number, split in enumerate(k_fold(log, N_FOLDS, seed=seed), start=1):
-                yield Task(split, seed, number)
-        else:
-            split = make_split(protocol, log, seed=seed)
-            if not n_candidates:
+            if candidates is None:
                 yield Task(split, seed, None)
+            else:  # the same task for choosing the epoch, with candidates that know nothing of test
+                yield Task(split, seed, None, _candidates_of_validation(split, candidates.n, seed), candidates)
+            continue
+        splits = k_fold(log, N_FOLDS, seed=seed) if protocol == "k_fold" else [make_split(protocol, log, seed=seed)]
+        for number, split in enumerate(splits, start=1):
+            fold = number if protocol == "k_fold" else None
+            if not plus:
+                yield Task(split, seed, fold)
                 continue
-            if not n_candidates.isdigit():
-                raise ValueError(f"after + stands the number of candidates, e.g. {protocol}+99; got {n_candidates!r}")
-            parts = ((split.validation, split.known_before_validation), (split.test, split.known_before_test))
-            yield Task(split, seed, None, *(sample_candidates(*part, n=int(n_candidates), seed=seed) for part in parts))
+            of_test = sample_candidates(split.test, split.known_before_test, n=int(n), seed=2 * seed)
+            yield Task(split, seed, fold, _candidates_of_validation(split, int(n), seed), of_test)
 
 
-def _protocol_name(task: Task) -> str:
-    name = "k_fold" if task.fold else task.split.protocol
-    return name if task.test_candidates is None else f"{name}+{task.test_candidates.n}"
+def _candidates_of_validation(split: Split, n: int, seed: int) -> Candidates:
+    # An odd seed: with the seed of the test candidates both would hold nearly the same items.
+    return sample_candidates(split.validation, split.known_before_validation, n=n, seed=2 * seed + 1)
 
 
 def _measure(spec: ModelSpec, task: Task, dataset: Dataset, fits: list[str], metric: str) -> Iterator[dict[str, Any]]:
@@ -188,6 +231,8 @@ def _measure(spec: ModelSpec, task: Task, dataset: Dataset, fits: list[str], met
         raise ValueError(f"{split.protocol} holds whole users out; a model that was fitted on them answers another question")
     if task.test_candidates is not None:
         ks = [k for k in ks if k <= task.test_candidates.n]
+        if int(metric.split("@")[1]) not in ks:
+            raise ValueError(f"{metric} needs lists of that length; there are {task.test_candidates.n} candidates")
     validate = Evaluator(
         split.validation, seen=split.known_before_validation, ks=ks, candidates=task.validation_candidates
     ).evaluate
@@ -196,20 +241,18 @@ def _measure(spec: ModelSpec, task: Task, dataset: Dataset, fits: list[str], met
     model = build_model(spec.name, dataset.catalogue, seed=task.seed, **spec.model_options)
     record = Trainer(config).fit(model, split.train, validate)
     chosen = {
-        "train_config": vars(config) if model.needs_training else {},
-        "model_config": vars(model.config),
         "best_epoch": record.best_epoch,
         "stopped_because": record.stopped_because,
         f"validation_{metric}": record.best,
     }
     for fit in fits:
-        seconds = record.seconds_training
+        judged, seconds = model, {"train_seconds": record.seconds_training}
         if fit == "train+validation":
-            model = build_model(spec.name, dataset.catalogue, seed=task.seed, **spec.model_options)
+            judged = build_model(spec.name, dataset.catalogue, seed=task.seed, **spec.model_options)
             started = time.perf_counter()
-            Trainer(config).repeat(model, split.known_before_test, record.learning_rates)
-            seconds += time.perf_counter() - started
-        yield chosen | {"fit": fit, "train_seconds": seconds} | _figures(judge(model), split) | {"machine": _machine()}
+            Trainer(config).repeat(judged, split.known_before_test, record.learning_rates)
+            seconds = {"train_seconds": time.perf_counter() - started, "choose_seconds": record.seconds_training}
+        yield {"fit": fit} | chosen | seconds | _figures(judge(judged), split) | {"machine": _machine()}
 
 
 def _figures(report: Report, split: Split) -> dict[str, Any]:
@@ -220,7 +263,6 @@ def _figures(report: Report, split: Split) -> dict[str, Any]:
         "kind": report.kind,
         "rows": report.rows,
         "users": {"scored": len(report.users), "cold": report.n_cold, "skipped": report.n_skipped},
-        "split_fingerprint": split.fingerprint,
     }
 
 
@@ -243,6 +285,8 @@ def _kept(file: Path) -> list[dict[str, Any]]:
         return []
     try:
         results = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(results, list):
+            raise TypeError(f"a {type(results).__name__}, not a list")
         for result in results:
             _key(result)
     except (ValueError, KeyError, TypeError) as error:
@@ -257,15 +301,14 @@ def _key(result: dict[str, Any]) -> str:
 def summary(results: list[dict[str, Any]], metric: str) -> pd.DataFrame:
     """Mean and deviation over seeds and folds of each model and fit, in the order of the file.
 
-    Columns: model, fit, n, then `<name> mean` and `<name> deviation` (NaN for one result), and ratio: to the first model
-    of the table on the same split, averaged over splits.
+    Columns: model, fit, n, then `<name> mean` and `<name> deviation` (n - 1; NaN for one result), and ratio: to the first
+    model of the table on the same split and candidates, averaged over these; NaN where that one was not measured.
     """
     frame = pd.DataFrame(results)
     frame["label"] = [str(ModelSpec(model, options)) for model, options in zip(frame["model"], frame["options"])]
+    frame["task"] = [json.dumps([result[name] for name in TASK]) for result in results]
     first = frame[(frame["label"] == frame["label"][0]) & (frame["fit"] == frame["fit"][0])]
-    base = first.set_index(["seed", "fold"])[metric] if frame["fold"].notna().any() else first.set_index("seed")[metric]
-    on = frame.set_index(["seed", "fold"]).index if frame["fold"].notna().any() else frame["seed"]
-    frame["ratio"] = frame[metric].to_numpy() / (base.reindex(on).to_numpy() if len(base) > 1 else base.iloc[0])
+    frame["ratio"] = frame[metric] / frame["task"].map(first.groupby("task")[metric].mean())
     rows = []
     for (label, fit), group in frame.groupby(["label", "fit"], sort=False):
         row = {"model": label, "fit": fit, "n": len(group), "ratio": group["ratio"].mean()}
@@ -304,7 +347,7 @@ def markdown(results: list[dict[str, Any]], metric: str) -> str:
     ]
     for _, row in frame.iterrows():
         cells = [_cell(name, row[f"{name} mean"], row[f"{name} deviation"]) for name in names]
-        lines.append(f"| {row['model']} | {row['fit'].replace('+', ' + ')} | {' | '.join(cells)} | {row['ratio']:.3f} |")
+        lines.append(f"| {row['model']} | {row['fit'].replace('+', ' + ')} | {' | '.join(cells)} | {_ratio(row['ratio'])} |")
     return "\n".join(lines) + "\n"
 
 
@@ -318,7 +361,12 @@ def _cell(name: str, mean: float, deviation: float) -> str:
     return f"{mean:.4f}" if np.isnan(deviation) else f"{mean:.4f} ± {deviation:.4f}"
 
 
-def _publish(results: list[dict[str, Any]], metric: str, file: Path) -> pd.DataFrame:
+def _ratio(ratio: float) -> str:
+    return "" if np.isnan(ratio) else f"{ratio:.3f}"
+
+
+def _publish(results: list[dict[str, Any]], file: Path) -> pd.DataFrame:
+    metric = results[0]["metric"]
     text, table = markdown(results, metric), summary(results, metric)
     write_text(file.with_suffix(".md"), text)
     several = table["fit"].nunique() > 1

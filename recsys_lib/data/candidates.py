@@ -7,7 +7,9 @@ KDD 2020). Figures among candidates and figures over the catalogue never stand i
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -45,6 +47,15 @@ class Candidates:
     def n(self) -> int:
         """Candidates a user, the held-out items not counted."""
         return self.items.shape[1]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits of who is asked among which items; the order within a row does not count."""
+        order = np.argsort(self.users, kind="stable")
+        digest = hashlib.sha256(str(self.items.shape).encode())
+        digest.update(self.users[order].tobytes())
+        digest.update(np.sort(self.items[order], axis=1).tobytes())
+        return digest.hexdigest()[:16]
 
     def __repr__(self) -> str:
         return f"Candidates({self.n} a user of {len(self):,} users)"

@@ -229,10 +229,11 @@ def temporal_holdout(
 ) -> Split:
     """What came later is held out. Nothing is drawn: there is no seed.
 
-    Globally, all rows are put in order of time and cut at the two moments nearest to the fractions; rows of one moment stay
-    in one part, so nobody learns from the second (or the day) in which he is tested. That is how a recommender is used, and the only split
-    in which no row of train is younger than one of test; new users and items appear in test, and are counted as cold.
-    Per user, each user's own rows are cut, by the rule of fraction_split: everybody is tested, but on other days.
+    Globally, all rows are put in order of time and cut at the two moments nearest to the fractions; rows of one moment
+    stay in one part, so nobody learns from the second (or the day) in which he is tested. That is how a recommender is
+    used, and the only split in which no row of train is younger than one of test; new users and items appear in test,
+    and such users are counted as cold. Per user, each user's own rows are cut, by the rule of fraction_split: everybody
+    is tested, but on other days.
 
     Raises:
         ValueError: there are no timestamps, the fractions are wrong, or globally fewer than three distinct timestamps.
@@ -263,10 +264,13 @@ def temporal_holdout(
 def k_fold(interactions: Interactions, n_folds: int = 5, *, validation: float = 0.1, seed: int) -> list[Split]:
     """Every row is in the test part of just one fold; each user's rows are dealt to the folds in turn, shuffled.
 
+    A user with one row is tested in one fold, without a history. Of n rows that a fold leaves to a user, those validate
+    whose place j has (j + ½)/n >= 1 - validation: with .1 one of 5 or more, and none of fewer.
+
     Args:
-        validation: share of each user's remaining rows that chooses epochs and options; not given to test.
+        validation: share of each user's remaining rows that chooses epochs and options.
     Raises:
-        ValueError: fewer than 2 folds, or none of the users has as many rows as there are folds.
+        ValueError: fewer than 2 folds, no user has as many rows as there are folds, or none enough to validate.
     """
     if n_folds < 2 or not 0 <= validation < 1:
         raise ValueError(f"k_fold needs 2 or more folds and a validation share in [0, 1); got {n_folds} and {validation}")
@@ -285,6 +289,11 @@ def k_fold(interactions: Interactions, n_folds: int = 5, *, validation: float = 
         test = fold == number
         rest = np.flatnonzero(~test)
         chosen, _ = _ends_of_histories(interactions.take(rest), generator.random(len(rest)), (1 - validation, validation, 0))
+        if validation and not chosen.any():
+            raise ValueError(
+                f"k_fold finds no validation row: a share of {validation} is one row of {int(np.ceil(0.5 / validation))} or more, "
+                f"and {n_folds} folds leave at most {interactions.take(rest).user_counts.max()} to a user. Use a larger share."
+            )
         in_validation = np.zeros(len(interactions), dtype=bool)
         in_validation[rest[chosen]] = True
         splits.append(_split(interactions, in_validation, test, f"fold_{number + 1}_of_{n_folds}", seed))

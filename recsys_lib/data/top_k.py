@@ -29,7 +29,7 @@ def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
             above = row_scores > bar
             equal = row_scores == bar
             room = k - above.sum(1, keepdim=True)
-            chosen = above | (equal & (equal.cumsum(1) <= room))
+            chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= room))
             indexes[tied] = torch.nonzero(chosen)[:, 1].view(len(tied), k)
             values[tied] = row_scores.gather(1, indexes[tied])
     # Two stable sorts of k columns: by index, then by value.

@@ -72,6 +72,9 @@ def read(directory: str | Path) -> Dataset:
             f"{directory.name}/: {paths[1].name} and {paths[2].name} do not belong together; {len(unasked):,} pairs are in "
             f"one and not in the other, e.g. ({user},{item}). Take both from one download."
         )
+    for path, part in zip(paths, (train, test)):
+        if again := int(part.duplicated(["user", "item"]).sum()):
+            raise ValueError(f"{directory.name}/{path.name}: {again:,} rows repeat a pair; the paper's file has none")
     rows = pd.concat([train, test], ignore_index=True)
     users = IdMap.union(rows["user"], what="user")
     items = IdMap.union(rows["item"], negatives.ravel(), what="item")

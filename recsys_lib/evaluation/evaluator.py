@@ -251,11 +251,19 @@ def fit_recall(
     alone are not masked. That is the same task as validation, so the two may be compared: a wide gap is overfitting.
 
     Args:
-        train: the rows that the model was trained on, asked with them as history.
+        train: rows that the model was trained on; they are the history that it is asked with.
         held_per_user: (n_users,) int: normally the held-out rows that validation has.
+    Raises:
+        ValueError: the model was not trained on all of these rows: that would be an evaluation under a wrong name.
     """
     started = time.perf_counter()
     ks = tuple(sorted(set(ks)))
+    n_known = 0 if model.trained_on is None else count_shared(train, model.trained_on)
+    if n_known < len(train):
+        raise ValueError(
+            f"fit_recall asks for rows that the model was trained on; this {model.name} has seen {n_known:,} of these {len(train):,}. "
+            "Pass split.train, or use an Evaluator for the others."
+        )
     if held_per_user is None:
         probe, seen = train, train.take(np.zeros(len(train), dtype=bool))
     else:

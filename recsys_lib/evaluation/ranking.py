@@ -58,7 +58,7 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
 
     items = torch.empty((len(users), k), dtype=torch.int64, device=device)
     scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
-    block = max(1, (2**26 if device.type == "cuda" else 2**20) // n_items)
+    block = _block_of_users(device, n_items)
     start = 0
     while start < len(users):
         stop = min(start + block, len(users))
@@ -113,8 +113,9 @@ def rank_candidates(
     fallback = ~model.can_score(users, known)
     counts = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     items, scores = [], []
-    for start in range(0, len(users), 1024):
-        stop = min(start + 1024, len(users))
+    step = _block_of_users(device, model.catalogue.n_items)  # a model may score the whole catalogue to give a few of it
+    for start in range(0, len(users), step):
+        stop = min(start + step, len(users))
         block = candidates[start:stop]
         empty, asked = block < 0, block.clamp(min=0)
         block_scores = model.score_items(users[start:stop], _slice(known, ends, start, stop), asked)
@@ -130,6 +131,11 @@ def rank_candidates(
     ranking = Ranking(torch.cat(items), torch.cat(scores), fallback)
     _refuse_nan(model, ranking.scores)
     return ranking
+
+
+def _block_of_users(device: torch.device, n_items: int) -> int:
+    """As many users as score at once: their scores fit a processor's cache, or a part of a GPU's memory."""
+    return max(1, (2**26 if device.type == "cuda" else 2**20) // n_items)
 
 
 def _refuse_nan(model: Recommender, scores: Tensor) -> None:

@@ -25,6 +25,7 @@ from recsys_lib.models.base import option
 SIMILARITIES = ("cosine", "pearson")
 # On a CPU a multiplication of the sparse-sparse product costs about as much as this many of the sparse-dense one.
 _SPARSE_COST = 25
+_BLOCK = 2**22  # cells of a dense block: 16 MB
 
 
 @dataclass(frozen=True)
@@ -65,14 +66,14 @@ class SparseRows(nn.Module):
         self.register_buffer("matrix", kept.to(device), persistent=False)
         in_column = np.bincount(matrix.indices, minlength=matrix.shape[1])
         self.register_buffer("in_column", torch.from_numpy(in_column).to(device), persistent=False)
-        self._by_column = sp.csr_matrix(matrix.T) if device.type == "cpu" else None  # (n, m)
+        self._by_column = None if self.is_dense else sp.csr_matrix(matrix.T)  # (n, m), used on a CPU
 
     def blocks(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Its own rows a block at a time: (b,) row numbers, indptr, indices. Blocks are sized for products with itself."""
         rows = self.matrix.to_sparse_csr() if self.is_dense else self.matrix
         indptr, indices = rows.crow_indices(), rows.col_indices()
         ends = indptr.tolist()
-        step = max(1, 2**22 // self.shape[0])
+        step = max(1, _BLOCK // max(self.shape))
         for start in range(0, self.shape[0], step):
             stop = min(start + step, self.shape[0])
             numbers = torch.arange(start, stop, device=indptr.device)
@@ -81,7 +82,7 @@ class SparseRows(nn.Module):
     def times(self, indptr: Tensor, indices: Tensor, values: Tensor | None = None) -> Tensor:
         """(B, m) float32, dense. Chooses the cheaper product: of sparse rows where they are short, else with a dense block."""
         n_rows = len(indptr) - 1
-        if self._by_column is not None and not self.is_dense:
+        if self._by_column is not None and indices.device.type == "cpu":
             if int(self.in_column[indices].sum()) * _SPARSE_COST < self.n_entries * n_rows:
                 data = np.ones(len(indices), np.float32) if values is None else values.numpy()
                 rows = sp.csr_matrix((data, indices.numpy(), indptr.numpy()), shape=(n_rows, self.shape[1]))
@@ -112,7 +113,8 @@ def likeness(common: Tensor, sizes: Tensor, other_sizes: Tensor, n: int, similar
     sizes, other_sizes = sizes.to(torch.float32), other_sizes.to(torch.float32)
     trust = common / (common + shrinkage) if shrinkage else None
     if similarity == "cosine":
-        found = common.div_(sizes.clamp(min=1).sqrt()[:, None]).div_(other_sizes.clamp(min=1).sqrt())
+        # One root of the product: two pairs of sets that are equally alike then come out equal to the last bit more often.
+        found = common.div_((sizes.clamp(min=1)[:, None] * other_sizes.clamp(min=1)).sqrt_())
     else:
         spread, other_spread = ((x * (n - x)).clamp(min=1).sqrt() for x in (sizes, other_sizes))
         found = common.mul_(n).sub_(sizes[:, None] * other_sizes)

@@ -35,6 +35,15 @@ class UserKNN(Recommender):
 
     def votes(self, users: Tensor, history: History) -> tuple[Tensor, Tensor]:
         """The two sums of the formula: (B, n_items) and (B,)."""
+        rows = torch.arange(len(users), device=self.device)
+        # A few at a time: each needs a row of n_users, and there may be many more users than items.
+        parts = rows.split(max(1, 2**22 // self.catalogue.n_users))
+        if len(parts) == 1:
+            return self._votes(users, history)
+        votes, totals = zip(*(self._votes(users[part], history.take(part)) for part in parts))
+        return torch.cat(votes), torch.cat(totals)
+
+    def _votes(self, users: Tensor, history: History) -> tuple[Tensor, Tensor]:
         config = self.config
         common = self.histories.times(history.indptr, history.items)  # (B, n_users)
         found = likeness(

@@ -1,12 +1,14 @@
 """The quality benchmark: what it asks, what it writes, and that it goes on where it stopped."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.quality import Experiment, ModelSpec, markdown, summary
+from benchmarks.quality import Experiment, ModelSpec, _tasks, markdown, summary
+from recsys_lib.datasets import read_dataset
 from tests.conftest import markets_of
 
 
@@ -127,6 +129,8 @@ def test_the_ratio_is_taken_on_the_same_split_and_then_averaged(data, tmp_path):
         (("--protocol", "loo"), "no split 'loo'"),
         (("--protocol", "published"), "comes without a split of its own"),
         (("--protocol", "fraction+many"), "after \\+ stands the number of candidates"),
+        (("--protocol", "published+20"), "after \\+ stands the number of candidates"),
+        (("--protocol", "fraction+4"), "ndcg@5 needs lists of that length; there are 4 candidates"),
         (("--fit", "test"), "--fit takes train and train\\+validation; got test"),
         (("--fit", "train+validation", "--protocol", "user_holdout"), "holds whole users out"),
         (("--seeds", "0"), "--seeds must be 1 or more"),
@@ -135,15 +139,86 @@ def test_the_ratio_is_taken_on_the_same_split_and_then_averaged(data, tmp_path):
 )
 def test_words_that_mean_nothing_are_refused(data, tmp_path, capsys, words, message):
     assert run(data, tmp_path / "quality.json", *words) == 2
-    assert __import__("re").search(message, capsys.readouterr().err)
+    assert re.search(message, capsys.readouterr().err)
 
 
-def test_a_file_of_something_else_is_not_overwritten(data, tmp_path, capsys):
+@pytest.mark.parametrize("content", ['[{"my": "data"}]', "{}", "not JSON"])
+def test_a_file_of_something_else_is_not_overwritten(data, tmp_path, capsys, content):
     file = tmp_path / "mine.json"
-    file.write_text('[{"my": "data"}]')
+    file.write_text(content)
     assert run(data, file) == 2
     assert "does not hold results of this benchmark" in capsys.readouterr().err
-    assert file.read_text() == '[{"my": "data"}]'
+    assert file.read_text() == content
+
+
+@pytest.mark.parametrize("words", [("--protocol", "leave_one_out_last"), ("--metric", "recall@7")])
+def test_another_protocol_or_metric_is_another_file(data, tmp_path, capsys, words):
+    file = tmp_path / "quality.json"
+    run(data, file, "--seeds", "1")
+    before = file.read_text()
+    assert run(data, file, *words) == 2
+    assert "holds results of interactions, fraction_80_10_10, ndcg@5; another" in capsys.readouterr().err
+    assert file.read_text() == before
+
+
+def test_a_changed_default_split_or_model_is_not_taken_for_done(data, tmp_path):
+    file = tmp_path / "quality.json"
+    run(data, file, "--seeds", "1", "--models", "ease,ease,ease:regularisation=300.0")
+    results = json.loads(file.read_text())
+    assert len(results) == 1, "the default said in words, and one model twice, are one model"
+    for name, other in (("model_config", {"regularisation": 7.0}), ("split_fingerprint", "another")):
+        file.write_text(json.dumps([results[0] | {name: other}]))
+        run(data, file, "--seeds", "1", "--models", "ease")
+        assert len(json.loads(file.read_text())) == 2
+
+
+def test_the_order_of_fits_does_not_matter(data, tmp_path):
+    run(data, tmp_path / "one.json", "--seeds", "1", "--fit", "train,train+validation")
+    run(data, tmp_path / "other.json", "--seeds", "1", "--fit", "train+validation,train")
+    one, other = (json.loads((tmp_path / f"{name}.json").read_text()) for name in ("one", "other"))
+    assert [(r["fit"], r["rows"]["fit"], r["ndcg@5"]) for r in one] == [(r["fit"], r["rows"]["fit"], r["ndcg@5"]) for r in other]
+    assert [r["rows"]["fit"] for r in other] == [480, 540, 480, 540]
+
+
+def test_nothing_is_repeated_where_no_seed_changes_anything(data, tmp_path):
+    file = tmp_path / "quality.json"
+    run(data, file, "--protocol", "temporal", "--seeds", "3", "--models", "ease,multi_dae:epochs=1")
+    results = json.loads(file.read_text())
+    assert [(result["model"], result["seed"]) for result in results] == [
+        ("ease", 0), ("multi_dae", 0), ("multi_dae", 1), ("multi_dae", 2),
+    ]  # fmt: skip
+    assert summary(results, "ndcg@5").set_index("model").loc["multi_dae epochs=1", "ratio"] == pytest.approx(
+        np.mean([result["ndcg@5"] for result in results[1:]]) / results[0]["ndcg@5"]
+    )
+
+
+def test_a_ratio_without_a_first_model_on_that_split_is_left_empty(data, tmp_path):
+    file = tmp_path / "quality.json"
+    run(data, file, "--seeds", "1", "--models", "ease")
+    run(data, file, "--seeds", "2", "--models", "popularity")
+    results = json.loads(file.read_text())
+    table = summary(results, "ndcg@5").set_index("model")
+    same = {result["model"]: result["ndcg@5"] for result in results if result["seed"] == 0}
+    assert table.loc["popularity", "ratio"] == pytest.approx(same["popularity"] / same["ease"])  # of seed 0 alone
+
+
+def test_a_model_that_cannot_do_the_task_is_named_and_the_others_are_measured(data, tmp_path, capsys):
+    file = tmp_path / "quality.json"
+    assert run(data, file, "--protocol", "user_holdout", "--models", "ease,neumf,popularity", "--seeds", "2") == 2
+    said = capsys.readouterr()
+    assert said.err.startswith("neumf was not measured: neumf cannot score new users")
+    assert [result["model"] for result in json.loads(file.read_text())] == ["ease", "popularity"] * 2
+    assert "| popularity | train |" in file.with_suffix(".md").read_text(encoding="utf-8")
+    assert "query and mask: fold-in" in said.out
+
+
+def test_candidates_of_validation_and_of_test_are_drawn_apart(data):
+    task = next(_tasks(Experiment.of("leave_one_out_last+12", "ease", 1), read_dataset(data)))
+    shares = [
+        len(set(one.tolist()) & set(other.tolist())) / 12
+        for one, other in zip(task.validation_candidates.items, task.test_candidates.items)
+    ]
+    assert np.mean(shares) == pytest.approx(12 / 38.5, abs=0.06)  # chance: 38 or 39 items are left to each user
 
 
 def test_options_of_model_and_training_are_told_apart():

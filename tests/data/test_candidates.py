@@ -38,3 +38,10 @@ def test_candidates_that_cannot_be_are_refused():
         Candidates([0, 1], np.zeros((3, 4)))
     with pytest.raises(ValueError, match="a user has two rows"):
         Candidates([1, 1], np.zeros((2, 4)))
+
+
+def test_the_fingerprint_tells_other_candidates_and_not_another_order():
+    one = Candidates([0, 1], [[2, 3], [4, 5]])
+    assert one.fingerprint == Candidates([1, 0], [[5, 4], [2, 3]]).fingerprint
+    assert one.fingerprint != Candidates([0, 1], [[2, 3], [4, 0]]).fingerprint
+    assert one.fingerprint != Candidates([0, 2], [[2, 3], [4, 5]]).fingerprint

@@ -245,6 +245,12 @@ def test_a_fold_by_its_name_is_that_of_k_fold():
         k_fold(log, 9, seed=0)
 
 
+def test_folds_of_short_histories_say_that_nothing_can_validate():
+    with pytest.raises(ValueError, match="0.1 is one row of 5 or more, and 5 folds leave at most 4 to a user. Use a larger share"):
+        k_fold(log_of([5] * 8), 5, seed=0)
+    assert len(k_fold(log_of([5] * 8), 5, validation=0.2, seed=0)[0].validation) == 8
+
+
 # ---- users
 
 

@@ -167,22 +167,18 @@ def test_candidates_that_do_not_fit_are_refused(toy_log):
 
 
 def test_users_without_history_get_the_popular_ones_of_their_candidates(market_log, market_catalogue):
-    warm = market_log.take(market_log.users != 7)
-    held_out = market_log.take(np.flatnonzero(market_log.users == 7)[:1])
-    candidates = sample_candidates(held_out, warm, n=9, seed=0)
+    """User 7 has no known row; somebody who can be scored is asked too."""
+    split = leave_one_out(market_log.take(market_log.users != 7), seed=0)
+    held_out = split.test.union(market_log.take(np.flatnonzero(market_log.users == 7)[:1]))
+    candidates = sample_candidates(held_out, split.known_before_test, n=9, seed=0)
     model = build_model("ease", market_catalogue, seed=0)
-    model.prepare(warm, torch.Generator())
-    other = leave_one_out(warm, seed=0)  # somebody who can be scored is asked too
-    evaluator = Evaluator(
-        held_out.union(other.test), seen=other.known_before_test, ks=[3],
-        candidates=sample_candidates(held_out.union(other.test), other.known_before_test, n=9, seed=0),
-    )  # fmt: skip
-    model.prepare(other.train, torch.Generator())
-    report = evaluator.evaluate(model)
-    assert report.n_cold == 1 and candidates.n == 9
-    row = report.ranked[report.users == 7][0]
-    counts = other.known_before_test.item_counts[row]
-    assert (np.diff(counts) <= 0).all()
+    model.prepare(split.train, torch.Generator())
+    report = Evaluator(held_out, seen=split.known_before_test, ks=[3], candidates=candidates).evaluate(model)
+    assert report.n_cold == 1
+    counts = split.known_before_test.item_counts
+    mine = np.append(candidates.items[candidates.users == 7], held_out.items[held_out.users == 7])
+    expected = sorted(mine.tolist(), key=lambda item: (-counts[item], item))
+    assert report.ranked[report.users == 7][0].tolist() == expected
 
 
 # ---- new users
@@ -263,3 +259,12 @@ def test_fit_recall_without_a_split_asks_for_every_row_and_masks_none(market_log
     assert report.mean("recall@10") == 1.0
     assert report.kind == "fit recall (not a validation)" and "not a validation" in repr(report)
     assert report.rows == {"fit": 360, "query": 360, "mask": 0, "held_out": 360}
+
+
+def test_fit_recall_of_rows_that_the_model_did_not_see_is_refused(market_log, market_catalogue):
+    split = leave_one_out(market_log, seed=0)
+    model = Given(market_catalogue, np.zeros((60, 40)), split.train)
+    with pytest.raises(ValueError, match=f"has seen {len(split.train)} of these 360. Pass split.train"):
+        fit_recall(model, market_log, ks=[5])
+    with pytest.raises(ValueError, match="this ease has seen 0 of these"):
+        fit_recall(build_model("ease", market_catalogue, seed=0), split.train, ks=[5])

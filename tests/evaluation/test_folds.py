@@ -16,7 +16,7 @@ def report_of(split, catalogue, ks=(5,)):
 
 
 def test_mean_and_deviation_over_folds_in_one_table(market_log, market_catalogue):
-    reports = [report_of(split, market_catalogue) for split in k_fold(market_log, 3, seed=0)]
+    reports = [report_of(split, market_catalogue) for split in k_fold(market_log, 3, validation=0.2, seed=0)]
     folds = FoldReport(reports)
     values = [report.mean("recall@5") for report in reports]
     mean = (values[0] + values[1] + values[2]) / 3
@@ -30,7 +30,7 @@ def test_mean_and_deviation_over_folds_in_one_table(market_log, market_catalogue
 
 
 def test_one_report_and_reports_of_different_metrics_are_refused(market_log, market_catalogue):
-    one, two = k_fold(market_log, 2, seed=0)
+    one, two = k_fold(market_log, 2, validation=0.2, seed=0)
     with pytest.raises(ValueError, match="two or more reports; got 1"):
         FoldReport([report_of(one, market_catalogue)])
     with pytest.raises(ValueError, match="different metrics"):

@@ -90,7 +90,19 @@ def test_trap_four_which_row_is_held_out():
     assert of_popularity(leave_one_out(log, held_out="random", seed=1)) == 4 / 4
 
 
-def test_trap_five_ties_go_by_the_item_s_index_and_never_by_where_the_answer_stands():
+def test_trap_five_rows_of_one_moment_keep_the_order_of_the_file():
+    # User 0's last two rows are of one second, as a quarter of MovieLens' last rows are; the later line is the last.
+    log = Interactions([0, 0, 0, 1, 1, 1], [3, 1, 2, 0, 4, 5], 2, N_ITEMS, timestamps=[5, 9, 9, 1, 2, 3])
+    split = leave_one_out(log, held_out="last", seed=0)
+    assert split.test.items.tolist() == [2, 5]
+    swapped = log.take(np.array([0, 2, 1, 3, 4, 5]))  # somebody's sort was not stable
+    other = leave_one_out(swapped, held_out="last", seed=0)
+    assert other.test.items.tolist() == [1, 5], "1 of 2 test rows differs"
+    assert other.fingerprint != split.fingerprint, "and the fingerprint tells"
+    assert leave_one_out(log, held_out="last", seed=7).fingerprint == split.fingerprint
+
+
+def test_equal_scores_go_by_the_item_s_index_and_never_by_where_the_answer_stands():
     scores = [[1, 7, 1, 1, 7, 1], [1, 7, 1, 1, 7, 1]]  # items 1 and 4 are equally good
     answers = [(0, 1), (1, 4)]
     assert report(scores, answers).mean("hit_rate@1") == (1 + 0) / 2  # not 2/2 (answer first), not 0/2 (answer last)

@@ -44,10 +44,14 @@ def test_which_way_is_taken_is_a_matter_of_cost(monkeypatch):
 
 
 def test_blocks_are_the_rows_in_order(monkeypatch):
+    monkeypatch.setattr("recsys_lib.models.neighbours._BLOCK", 350)  # 7 rows of 50 at once
     mine = random_rows(50, 30, 0.2)
-    found = [(numbers, indptr, indices) for numbers, indptr, indices in SparseRows(mine, torch.device("cpu")).blocks()]
+    rows = SparseRows(mine, torch.device("cpu"))
+    found = list(rows.blocks())
+    assert len(found) == 8
     assert torch.cat([numbers for numbers, _, _ in found]).tolist() == list(range(50))
-    assert torch.cat([indices for _, _, indices in found]).tolist() == mine.indices.tolist()
+    whole = torch.cat([rows.times(indptr, indices) for _, indptr, indices in found])
+    assert whole.numpy() == pytest.approx((mine @ mine.T).toarray())
 
 
 @pytest.fixture

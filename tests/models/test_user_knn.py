@@ -85,3 +85,13 @@ def test_a_user_without_a_history_cannot_be_scored_and_votes_for_nothing(toy_cat
     model = fitted(toy_catalogue, toy_log, 0)
     assert model.can_score(torch.arange(4), toy_log.history()).tolist() == [True, True, True, False]
     assert model.score(torch.arange(4), toy_log.history())[3].eq(0).all()
+
+
+def test_many_users_are_worked_off_in_parts_and_the_scores_stay(market_catalogue, market_log, monkeypatch):
+    """A block of few items is long, and its likenesses are as wide as there are users."""
+    whole = fitted(market_catalogue, market_log, 7)
+    users, history = torch.arange(60), market_log.history()
+    expected = whole.score(users, history)
+    catalogue = type(market_catalogue)
+    monkeypatch.setattr(catalogue, "n_users", property(lambda self: 2**22 // 16))  # 16 rows at once
+    assert torch.allclose(whole.score(users, history), expected, rtol=1e-6)
