@@ -76,5 +76,8 @@ class Dataset:
             ("item features", ", ".join(catalogue.item_features.names) or "none"),
             ("submission", f"{len(self.template.users):,} users x {self.template.k} items" if self.template else "none"),
         ]
+        if self.split is not None:
+            among = "" if self.candidates is None else f", each user's among {self.candidates.n} candidates"
+            rows.append(("published split", f"{self.split.protocol}: {len(self.split.test):,} test rows{among}"))
         rows += [("note", note) for note in self.notes]
         return pd.DataFrame(rows, columns=["what", "value"])

@@ -62,6 +62,17 @@ def test_validation_is_each_users_last_training_row_in_time_then_in_the_file(fol
     assert pairs(dataset, dataset.split.train) == [(0, 3), (1, 0), (2, 5), (1, 3)]
 
 
+def test_describe_says_that_there_is_a_split_and_among_how_many(folder):
+    rows = read(folder).describe().set_index("what")["value"]
+    assert rows["published split"] == "ncf_paper: 3 test rows, each user's among 2 candidates"
+
+
+def test_a_pair_twice_in_one_file_is_told_from_one_in_both(folder):
+    (folder / "toy-1.train.rating.gz").write_bytes(gzip.compress(text_of([*TRAIN, TRAIN[0]]).encode()))
+    with pytest.raises(ValueError, match="ncf/toy-1.train.rating.gz: 1 rows repeat a pair; the paper's file has none"):
+        read(folder)
+
+
 def test_the_candidates_are_the_papers_as_indexes(folder):
     # Ids with gaps, so that an id is not its index: users 10 u, items 100 + 7 i
     (folder / "toy-1.train.rating.gz").write_bytes(
