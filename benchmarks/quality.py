@@ -306,11 +306,14 @@ def summary(results: list[dict[str, Any]], metric: str) -> pd.DataFrame:
     """
     frame = pd.DataFrame(results)
     frame["label"] = [str(ModelSpec(model, options)) for model, options in zip(frame["model"], frame["options"])]
+    # Under one name there may be two models: a default has changed since.
+    frame["settings"] = [json.dumps([r["model_config"], r["train_config"] | {"seed": None}], sort_keys=True) for r in results]
     frame["task"] = [json.dumps([result[name] for name in TASK]) for result in results]
-    first = frame[(frame["label"] == frame["label"][0]) & (frame["fit"] == frame["fit"][0])]
+    by = ["label", "settings", "fit"]
+    first = frame[(frame[by] == frame.loc[0, by]).all(axis=1)]
     frame["ratio"] = frame[metric] / frame["task"].map(first.groupby("task")[metric].mean())
     rows = []
-    for (label, fit), group in frame.groupby(["label", "fit"], sort=False):
+    for (label, _, fit), group in frame.groupby(by, sort=False):
         row = {"model": label, "fit": fit, "n": len(group), "ratio": group["ratio"].mean()}
         for name in _columns(frame, metric):
             row |= {f"{name} mean": group[name].mean(), f"{name} deviation": group[name].std(ddof=1)}

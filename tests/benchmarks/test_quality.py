@@ -169,7 +169,9 @@ def test_a_changed_default_split_or_model_is_not_taken_for_done(data, tmp_path):
     for name, other in (("model_config", {"regularisation": 7.0}), ("split_fingerprint", "another")):
         file.write_text(json.dumps([results[0] | {name: other}]))
         run(data, file, "--seeds", "1", "--models", "ease")
-        assert len(json.loads(file.read_text())) == 2
+        both = json.loads(file.read_text())
+        assert len(both) == 2
+        assert summary(both, "ndcg@5")["n"].tolist() == ([1, 1] if name == "model_config" else [2])
 
 
 def test_the_order_of_fits_does_not_matter(data, tmp_path):
