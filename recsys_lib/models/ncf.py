@@ -224,7 +224,8 @@ class NCF(Recommender):
     def _candidate_half(self, items: Tensor) -> Tensor:
         # More candidates than items: each item once and then look up, instead of the same item again and again.
         if items.numel() >= self.catalogue.n_items:
-            return self._item_half(torch.arange(self.catalogue.n_items, device=items.device))[items]
+            # embedding, not an index: its gradient is added up in one order, so two threads give the same digits twice
+            return F.embedding(items, self._item_half(torch.arange(self.catalogue.n_items, device=items.device)))
         return self._item_half(items.flatten()).view(*items.shape, -1)
 
     def _user_half(self, users: Tensor) -> Tensor:

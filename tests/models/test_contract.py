@@ -18,6 +18,7 @@ from recsys_lib.models import build_model, model_class, model_names
 from recsys_lib.training.checkpoints import load_weights, save_weights
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
+from tests.conftest import catalogue_of, markets_of
 
 COLD = [58, 59]  # users of the catalogue without a row
 FEW = {"batch_size": 64, "learning_rate": 0.02, "monitor": "recall@5", "device": "cpu", "min_learning_rate": 1e-5}
@@ -161,6 +162,24 @@ def test_the_same_seed_gives_the_same_scores_and_another_seed_others(name, train
     other_order = train(build_model(name, market_catalogue, seed=1), split, epochs=2, seed=5)
     for other in (other_weights, other_order):
         assert not torch.allclose(scores_of(other, split.train), scores_of(trained, split.train))
+
+
+def test_several_threads_give_the_same_digits_twice(name):
+    """Sums that threads add to in any order differ in the last bit, and after an epoch in the third digit."""
+    if not model_class(name).needs_training:
+        pytest.skip("a closed form")
+    log, catalogue = markets_of(500, 300, 3, 40), catalogue_of(500, 300)
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        weights = []
+        for _ in range(2):
+            model = build_model(name, catalogue, seed=1)
+            Trainer(train_config(name, device="cpu")).repeat(model, log, [0.01])
+            weights.append(model.state_dict())
+    finally:
+        torch.set_num_threads(n_threads)
+    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_the_global_generators_are_left_as_they_were(name, split, market_catalogue):
