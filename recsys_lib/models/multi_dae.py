@@ -47,7 +47,8 @@ class UserRows:
 class MultiDAE(Recommender):
     name = "multi_dae"
     Config = MultiDAEConfig
-    training_defaults = {"epochs": 100, "batch_size": 256}
+    # An epoch of a thousand users is four steps: with the general patience, training would end while it still learns.
+    training_defaults = {"epochs": 100, "batch_size": 256, "plateau_patience": 5, "early_stopping_patience": 12}
 
     def __init__(self, catalogue, config: MultiDAEConfig) -> None:
         super().__init__(catalogue, config)
