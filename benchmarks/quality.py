@@ -11,6 +11,7 @@ import json
 import os
 import platform
 import re
+import textwrap
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
@@ -375,7 +376,10 @@ def _publish(results: list[dict[str, Any]], file: Path) -> pd.DataFrame:
     several = table["fit"].nunique() > 1
     points = pd.DataFrame(
         {
-            "model": [f"{row.model}, fit on {row.fit}" if several else row.model for row in table.itertuples()],
+            "model": [
+                textwrap.fill(f"{row.model}, fit on {row.fit}" if several else row.model, 42, break_long_words=False)
+                for row in table.itertuples()
+            ],
             "mean": table[f"{metric} mean"],
             "low": table[f"{metric} mean"] - table[f"{metric} deviation"].fillna(0),
             "high": table[f"{metric} mean"] + table[f"{metric} deviation"].fillna(0),
@@ -385,7 +389,7 @@ def _publish(results: list[dict[str, Any]], file: Path) -> pd.DataFrame:
     figure = model_comparison(
         points,
         metric,
-        title=f"{best['model']} reaches {metric} {best['mean']:.4f} on {results[0]['data']}, {results[0]['protocol']}",
+        title=f"{' '.join(best['model'].split())} reaches {metric} {best['mean']:.4f} on {results[0]['data']}, {results[0]['protocol']}",
         footer=text.split(" Ratio:")[0],
         bars=f"one standard deviation over {most} results" if most > 1 else "",
         synthetic="SYNTHETIC" in results[0]["data"],
