@@ -102,7 +102,7 @@ def read_table(
     else:
         first, _, _ = _split_first_row(content, encoding)
         names = [column.name for column in columns]
-        n_fields = len(_fields(first, separator, quoted))
+        n_fields = len(fields_of(first, separator, quoted))
         if n_fields != len(names):
             _refuse_separator(first, n_fields, len(columns), separator, where)
             raise ValueError(f"{where} has {n_fields} fields a row; wanted {len(names)}: {', '.join(names)}")
@@ -179,7 +179,8 @@ def _split_first_row(content: bytes, encoding: str) -> tuple[str, int, bytes]:
     return content[start:end].decode(encoding).strip("\r\n"), content.count(b"\n", 0, start) + 1, content[end:]
 
 
-def _fields(row: str, separator: str, quoted: bool) -> list[str]:
+def fields_of(row: str, separator: str, quoted: bool) -> list[str]:
+    """The values of one row of text."""
     if len(separator) > 1 or not quoted:
         return row.split(separator)
     return next(csv.reader([row], delimiter=separator), [])
@@ -189,7 +190,7 @@ def _header_names(
     first: str, columns: Sequence[Column], separator: str, quoted: bool, where: str, notes: list[str]
 ) -> list[str]:
     file_name = where.rsplit("/", 1)[-1]
-    as_they_came = _fields(first, separator, quoted)
+    as_they_came = fields_of(first, separator, quoted)
     _refuse_separator(first, len(as_they_came), len(columns), separator, where)
     names = [name.strip().strip("\ufeff") for name in as_they_came]
     if names != as_they_came:

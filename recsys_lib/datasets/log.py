@@ -7,7 +7,6 @@ column by column, ids as dictionaries, so that twenty million rows are never twe
 from __future__ import annotations
 
 import codecs
-import csv
 import gzip
 import re
 import zlib
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from recsys_lib.data.columns import ENCODINGS, refuse_what_is_no_text
+from recsys_lib.data.columns import ENCODINGS, fields_of, refuse_what_is_no_text
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.names import did_you_mean
@@ -206,7 +205,7 @@ def _delimited_batches(
     separator = separator or _separator_of(first, where)
     if set(separator) != {separator[0]}:
         raise ValueError(f"{where}: separator {separator!r} must be one character, or the same one several times")
-    header = [name.strip() for name in _fields(first, separator, quoted)]
+    header = [name.strip() for name in fields_of(first, separator, quoted)]
     if names is None:
         given = header
         if not any(row.strip() for row in rows[n_blank + 1 :]):
@@ -295,12 +294,6 @@ def _separator_of(first: str, where: str) -> str:
             f"{where}: no comma, tab, semicolon, bar or '::' in the first row ({first[:80]!r}); name the separator"
         )
     return best
-
-
-def _fields(row: str, separator: str, quoted: bool) -> list[str]:
-    if len(separator) > 1 or not quoted:
-        return row.split(separator)
-    return next(csv.reader([row], delimiter=separator), [])
 
 
 def _find_columns(names: list[str], chosen: dict[str, str | None], where: str) -> dict[str, str | None]:
