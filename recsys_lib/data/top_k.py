@@ -2,37 +2,69 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from torch import Tensor
 
+from recsys_lib.data.native import arguments, library
 
-def top_k(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest of each row, best first; of equal ones the lower index first, on every device.
+_SOURCE = Path(__file__).with_suffix(".c")
 
-    torch.topk alone breaks ties as it happens to. Where the k-th and the next value are equal, the row's choice among
-    the equal ones is redone by index.
+
+def top_k(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor]:
+    """The k largest of each row, best first; of equal ones the lower index first, on every device; NaN before all.
 
     Args:
-        scores: (B, n).
+        scores: (B, n); float32 on a CPU is the fast case. Changed where something is hidden.
+        hide: ends (B + 1,) and indexes (nnz,) int64, as a History has them: those of each row become -inf before.
     Returns:
         values (B, k), indexes (B, k) int64.
     """
+    values, indexes, unsettled = top_k_unsettled(scores, k, hide)
+    tied = torch.nonzero(unsettled).flatten()
+    if len(tied):
+        values[tied], indexes[tied] = _settled(scores[tied], values[tied, -1:], k)
+    return values, indexes
+
+
+def top_k_unsettled(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    """top_k that asks the device nothing, so that a GPU need not stop for it; (B,) bool says which rows are unsettled:
+    of several scores that equal the k-th some were chosen, and not by index."""
+    ends, hidden = (None, None) if hide is None else hide
+    fast = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
+    native = library(_SOURCE) if fast else None
+    if native is None:
+        if hide is not None:
+            rows = torch.repeat_interleave(torch.arange(len(scores), device=scores.device), ends.diff(), output_size=len(hidden))
+            scores[rows, hidden] = -torch.inf
+        return _top_k_of_torch(scores, k)
+    n_rows, n = scores.shape
+    values = torch.empty((n_rows, k), dtype=torch.float32)
+    indexes = torch.empty((n_rows, k), dtype=torch.int64)
+    threads = torch.get_num_threads() if scores.numel() > 2**15 else 1  # waking the others costs some microseconds
+    if native.top_k(*arguments(scores, n_rows, n, k, ends, hidden, values, indexes, threads)):
+        raise MemoryError(f"no memory to choose the {k} largest of {n:,}")
+    return values, indexes, torch.zeros(n_rows, dtype=torch.bool)
+
+
+def _top_k_of_torch(scores: Tensor, k: int) -> tuple[Tensor, Tensor, Tensor]:
     n = scores.shape[1]
     values, indexes = scores.topk(min(k + 1, n), dim=1)
-    if k < n:
-        # NaN sorts first and equals nothing, so a row that holds one is left as it is, for the caller to see.
-        tied = torch.nonzero((values[:, k] == values[:, k - 1]) & ~values[:, 0].isnan()).flatten()
-        values, indexes = values[:, :k], indexes[:, :k]
-        if len(tied):
-            row_scores = scores[tied]
-            bar = values[tied, -1:]
-            above = row_scores > bar
-            equal = row_scores == bar
-            room = k - above.sum(1, keepdim=True)
-            chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= room))
-            indexes[tied] = torch.nonzero(chosen)[:, 1].view(len(tied), k)
-            values[tied] = row_scores.gather(1, indexes[tied])
+    # NaN sorts first and equals nothing, so a row that holds one is left as it is, for the caller to see.
+    unsettled = (values[:, -1] == values[:, k - 1]) & ~values[:, 0].isnan() if k < n else torch.zeros_like(values[:, 0], dtype=torch.bool)
+    values, indexes = values[:, :k], indexes[:, :k]
     # Two stable sorts of k columns: by index, then by value.
     indexes, order = indexes.sort(1)
     values, best = values.gather(1, order).sort(dim=1, descending=True, stable=True)
+    return values, indexes.gather(1, best), unsettled
+
+
+def _settled(scores: Tensor, bar: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """Of the scores that equal the k-th (bar: (B, 1)) those with the lowest indexes."""
+    above, equal = scores > bar, scores == bar
+    room = k - above.sum(1, keepdim=True)
+    chosen = above | (equal & (equal.cumsum(1, dtype=torch.int32) <= room))
+    indexes = torch.nonzero(chosen)[:, 1].view(len(scores), k)
+    values, best = scores.gather(1, indexes).sort(dim=1, descending=True, stable=True)
     return values, indexes.gather(1, best)

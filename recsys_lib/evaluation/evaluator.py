@@ -160,6 +160,7 @@ class Evaluator:
         ks: cut-offs.
         candidates: rank the held-out items among these alone (the NCF paper's 99); None: the whole catalogue.
         list_length: items kept a user in the report (for lists.parquet and blending); at least max(ks).
+        precision: auto or float32, see rank(); the lists are the same.
     Raises:
         ValueError: held-out rows are among `seen` or `history`, the parts have different catalogues, nothing is held out,
             or the candidates do not cover the held-out users or hold seen items.
@@ -174,8 +175,9 @@ class Evaluator:
         ks: Sequence[int] = (5, 10, 20),
         candidates: Candidates | None = None,
         list_length: int = 100,
+        precision: str = "auto",
     ) -> None:
-        self.held_out, self.seen = held_out, seen
+        self.held_out, self.seen, self.precision = held_out, seen, precision
         self.history = seen if history is None else history
         self.ks = tuple(sorted(set(ks)))
         _check_parts(held_out, seen, self.history, self.ks)
@@ -211,7 +213,8 @@ class Evaluator:
         started = time.perf_counter()
         users = torch.from_numpy(np.flatnonzero(self.held_out.user_counts))
         if self.candidate_items is None:
-            ranking, kind = rank(model, users, history=self.history, seen=self.seen, k=self.list_length), "evaluation"
+            ranking = rank(model, users, history=self.history, seen=self.seen, k=self.list_length, precision=self.precision)
+            kind = "evaluation"
         else:
             items = torch.from_numpy(self.candidate_items)
             ranking = rank_candidates(model, users, items, history=self.history, k=self.list_length)

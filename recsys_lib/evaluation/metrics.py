@@ -74,8 +74,9 @@ METRICS = {
 
 def coverage_at_k(ranked: Tensor, n_items: int, k: int) -> float:
     """Share of the catalogue that stands in at least one user's first k places. ranked: (U, K) int, -1 = no item."""
-    shown = ranked[:, :k].unique()
-    return int((shown >= 0).sum()) / n_items
+    shown = torch.zeros(n_items + 1, dtype=torch.bool, device=ranked.device)
+    shown[ranked[:, :k]] = True  # -1 is the last place, which is not counted
+    return int(shown[:-1].sum()) / n_items
 
 
 def novelty_at_k(ranked: Tensor, item_counts: Tensor, k: int) -> float:
@@ -84,9 +85,9 @@ def novelty_at_k(ranked: Tensor, item_counts: Tensor, k: int) -> float:
     The added 1 keeps an item without interactions finite. Source: Zhou et al., PNAS 2010 (self-information).
     """
     share = (item_counts + 1).double()
-    bits = -(share / share.sum()).log2()
+    bits = torch.cat([-(share / share.sum()).log2(), share.new_zeros(1)])  # -1 is the last place: no item, no bits
     first = ranked[:, :k].long()
-    return float(bits[first[first >= 0]].mean())
+    return float(bits[first].sum() / (first >= 0).sum())
 
 
 def _first(hits: Tensor, k: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recsys_lib.data.interactions import History, Interactions
-from recsys_lib.data.top_k import top_k
+from recsys_lib.data.top_k import top_k, top_k_unsettled
 from recsys_lib.models.base import Recommender
 
 
@@ -30,8 +31,14 @@ class Ranking:
     fallback: Tensor
 
 
+PRECISIONS = ("auto", "float32")
+_ROUGH_TILE = 48  # candidates are asked for in multiples of this: what tower.c works off at once
+
+
 @torch.inference_mode()
-def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Interactions, k: int) -> Ranking:
+def rank(
+    model: Recommender, users: Tensor, *, history: Interactions, seen: Interactions, k: int, precision: str = "auto"
+) -> Ranking:
     """The whole catalogue for each of `users`, what they have seen left out.
 
     Works in blocks of users that fit the cache (or the GPU's memory: a block is halved when memory runs out).
@@ -40,58 +47,95 @@ def rank(model: Recommender, users: Tensor, *, history: Interactions, seen: Inte
         users: (U,) int64 user indexes. history: what the model may know of them; also gives the popularity of the
             fallback. seen: never recommended.
         k: places; at most n_items.
+        precision: auto: a model that has rough scores chooses about 2 k candidates by them, and the float32 scores of
+            those rank (see _by_candidates); float32: everything is scored in float32. The lists are the same.
     Raises:
         ValueError: k is too large, or the model gives NaN.
     """
     n_items, device = seen.n_items, model.device
     if not 1 <= k <= n_items:
         raise ValueError(f"k must lie in 1..{n_items} (the catalogue's size); got {k}")
+    if precision not in PRECISIONS:
+        raise ValueError(f"precision must be one of {', '.join(PRECISIONS)}; got {precision!r}")
+    n_places, k = k, min(max(k, 2), n_items)  # one score alone does not tell whether all are the same
     was_training = model.training
     model.eval()
     users = users.to(device)
     known = history.history(device).take(users)
     masked = known if seen is history else seen.history(device).take(users)
     fallback = ~model.can_score(users, known)
+    cold = fallback.clone() if bool(fallback.any()) else None
     popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
-    any_fallback = bool(fallback.any())
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
 
     items = torch.empty((len(users), k), dtype=torch.int64, device=device)
     scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
-    block = _block_of_users(device, n_items)
-    start = 0
-    while start < len(users):
-        stop = min(start + block, len(users))
-        try:
-            block_scores = model.score(users[start:stop], _slice(known, known_ends, start, stop))
-            if any_fallback:
-                block_scores = torch.where(fallback[start:stop, None], popularity, block_scores)
-            hide = _slice(masked, masked_ends, start, stop)
-            hide = hide.rows, hide.items
-            block_scores[hide] = -torch.inf
-            values, found = top_k(block_scores, k)
-            flat = _says_nothing(block_scores, values)
-            if len(flat):
-                block_scores[flat] = popularity
-                block_scores[hide] = -torch.inf
-                values[flat], found[flat] = top_k(block_scores[flat], k)
-                fallback[start + flat] = True
-            scores[start:stop], items[start:stop] = values, found
-        except torch.OutOfMemoryError:
-            if block == 1:
-                raise
-            block_scores = hide = values = found = None
-            block = max(1, block // 2)
-        else:
-            start = stop
-            continue
-        # Outside the except block: inside, the traceback still holds the tensors.
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
+    unsettled = torch.empty(len(users), dtype=torch.bool, device=device)
+
+    def best(start: int, stop: int) -> None:
+        asked, hide = _slice(known, known_ends, start, stop), _slice(masked, masked_ends, start, stop)
+        rough = model.score_roughly(users[start:stop], asked) if precision == "auto" and _n_candidates(k) < n_items else None
+        if rough is not None:
+            scores[start:stop], items[start:stop], unsettled[start:stop] = _by_candidates(model, users[start:stop], asked, hide, rough, k)
+            if cold is not None:
+                unsettled[start:stop] |= cold[start:stop]
+            return
+        block_scores = model.score(users[start:stop], asked)
+        if cold is not None:
+            block_scores = torch.where(cold[start:stop, None], popularity, block_scores)
+        scores[start:stop], items[start:stop], unsettled[start:stop] = top_k_unsettled(block_scores, k, (hide.indptr, hide.items))
+
+    _in_blocks(len(users), _block_of_users(device, n_items), best)
+    # What the loop could not settle without asking the device: in most evaluations nothing.
+    unsettled |= _all_the_same(scores)
+    rows = torch.nonzero(unsettled).flatten()
+
+    def settle(start: int, stop: int) -> None:
+        part = rows[start:stop]
+        hide = masked.take(part)
+        block_scores = model.score(users[part], known.take(part))
+        if cold is not None:
+            block_scores = torch.where(cold[part, None], popularity, block_scores)
+        values, found = top_k(block_scores, k, (hide.indptr, hide.items))
+        flat = torch.nonzero(_all_the_same(values)).flatten()  # a few: the rest is not looked at
+        flat = flat[((block_scores[flat] == values[flat, :1]) | (block_scores[flat] == -torch.inf)).all(1)]
+        if len(flat):
+            hide = masked.take(part[flat])
+            values[flat], found[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
+            fallback[part[flat]] = True
+        scores[part], items[part] = values, found
+
+    _in_blocks(len(rows), _block_of_users(device, n_items), settle)
     model.train(was_training)
     _refuse_nan(model, scores)
     items[scores == -torch.inf] = -1
-    return Ranking(items, scores, fallback)
+    return Ranking(items[:, :n_places], scores[:, :n_places], fallback)
+
+
+def _by_candidates(
+    model: Recommender, users: Tensor, known: History, hide: History, rough: Tensor, k: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The best k by the float32 scores of those candidates that `rough` (B, n_items) puts first.
+
+    An item that is no candidate has a rough score of at most that of the last candidate. If it belonged to the best k,
+    its error would be larger than the distance from there to the k-th exact score. The errors of all candidates of the
+    block are known; a user for whom the distance is not twice the largest of them is unsettled.
+
+    Returns: values (B, k), items (B, k), unsettled (B,) bool.
+    """
+    estimates, candidates = top_k(rough, _n_candidates(k), (hide.indptr, hide.items))
+    candidates, order = candidates.sort(1)  # the columns rise with the item's index, so ties go by it here too
+    estimates = estimates.gather(1, order)
+    left = estimates != -torch.inf  # NaN is left, and leaves a doubt
+    exact = model.score_items(users, known, candidates).masked_fill_(~left, -torch.inf)
+    error = torch.where(left, exact - estimates, 0.0).abs().amax()
+    values, places = top_k(exact, k)
+    certain = (values[:, -1] - estimates.amin(1) > 2 * error) | ~left.all(1)  # not left: there are no other items
+    return values, candidates.gather(1, places), ~certain
+
+
+def _n_candidates(k: int) -> int:
+    return -(-(2 * (k + _ROUGH_TILE)) // _ROUGH_TILE) * _ROUGH_TILE
 
 
 @torch.inference_mode()
@@ -112,30 +156,59 @@ def rank_candidates(
     ends = known.indptr.tolist()
     fallback = ~model.can_score(users, known)
     counts = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
-    items, scores = [], []
-    step = _block_of_users(device, model.catalogue.n_items)  # a model may score the whole catalogue to give a few of it
-    for start in range(0, len(users), step):
-        stop = min(start + step, len(users))
+    items = torch.empty((len(users), k), dtype=torch.int64, device=device)
+    scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
+
+    def best(start: int, stop: int) -> None:
         block = candidates[start:stop]
         empty, asked = block < 0, block.clamp(min=0)
         block_scores = model.score_items(users[start:stop], _slice(known, ends, start, stop), asked)
         popular = counts[asked].masked_fill_(empty, -torch.inf)
         block_scores = torch.where(fallback[start:stop, None], popular, block_scores.masked_fill(empty, -torch.inf))
         values, places = top_k(block_scores, k)  # the columns rise with the item's index, so ties go by it here too
-        flat = _says_nothing(block_scores, values)
+        flat = torch.nonzero(_all_the_same(values)).flatten()
+        flat = flat[((block_scores[flat] == values[flat, :1]) | (block_scores[flat] == -torch.inf)).all(1)]
         values[flat], places[flat] = top_k(popular[flat], k)
         fallback[start + flat] = True
-        scores.append(values)
-        items.append(block.gather(1, places))
+        scores[start:stop], items[start:stop] = values, block.gather(1, places)
+
+    # A model may score the whole catalogue to give a few of it.
+    _in_blocks(len(users), _block_of_users(device, model.catalogue.n_items), best)
     model.train(was_training)
-    ranking = Ranking(torch.cat(items), torch.cat(scores), fallback)
-    _refuse_nan(model, ranking.scores)
-    return ranking
+    _refuse_nan(model, scores)
+    return Ranking(items, scores, fallback)
 
 
 def _block_of_users(device: torch.device, n_items: int) -> int:
-    """As many users as score at once: their scores fit a processor's cache, or a part of a GPU's memory."""
-    return max(1, (2**26 if device.type == "cuda" else 2**20) // n_items)
+    """As many users as score at once: their scores fit a processor's cache, or a part of a GPU's free memory."""
+    size = 2**20
+    if device.type == "cuda":
+        size = min(2**26, torch.cuda.mem_get_info(device)[0] // 64)  # float32 scores, their copies, a model's hidden layers
+    return max(1, size // n_items)
+
+
+def _in_blocks(n: int, block: int, work: Callable[[int, int], None]) -> None:
+    """work(start, stop) over 0..n; a block for which memory runs out is done again in halves."""
+    start = 0
+    while start < n:
+        stop = min(start + block, n)
+        try:
+            work(start, stop)
+        except (RuntimeError, MemoryError) as error:
+            if block == 1 or not _is_out_of_memory(error):
+                raise
+        else:
+            start = stop
+            continue
+        # Outside the except block: inside, the traceback still holds the tensors.
+        block = max(1, block // 2)
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    # torch has no class of its own for a CPU without memory.
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or "DefaultCPUAllocator" in str(error)
 
 
 def _refuse_nan(model: Recommender, scores: Tensor) -> None:
@@ -146,15 +219,10 @@ def _refuse_nan(model: Recommender, scores: Tensor) -> None:
         )
 
 
-def _says_nothing(scores: Tensor, values: Tensor) -> Tensor:
-    """Rows of (B, n) masked scores in which everything that is left has one and the same score. values: their top k."""
-    first, left = values[:, :1], values > -torch.inf
-    several = left[:, min(1, values.shape[1] - 1)]  # one item that is left needs no ranking
-    rows = torch.nonzero(several & ((values == first) | ~left).all(1)).flatten()  # a few: the rest is not looked at
-    if not len(rows):
-        return rows
-    flat = (scores[rows] == first[rows]) | (scores[rows] == -torch.inf)
-    return rows[flat.all(1)]
+def _all_the_same(values: Tensor) -> Tensor:
+    """(B,) bool of (B, k) best scores: at least two items are left, and what is shown of them has one and the same score."""
+    several = values[:, min(1, values.shape[1] - 1)] > -torch.inf  # one item that is left needs no ranking
+    return several & ((values == values[:, :1]) | (values == -torch.inf)).all(1)
 
 
 def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarray, k: int) -> pd.DataFrame:

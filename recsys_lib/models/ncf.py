@@ -8,9 +8,10 @@ Learning: each interaction of train with n drawn items that the user did not cho
 logits, summed over the pairs. Source: He et al., Neural Collaborative Filtering, WWW 2017; features in the tower are
 ours, trained from scratch together (no pre-training).
 
-Two facts make it fast. The first layer of [user | item] splits into a user half and an item half, each computed once
+Three facts make it fast. The first layer of [user | item] splits into a user half and an item half, each computed once
 and added by broadcasting: over the whole catalogue that saves the widest multiplication; in training the user half
-serves the 1 + n candidates of its row. And negatives for a whole epoch come from one exact draw.
+serves the 1 + n candidates of its row. On a CPU the rest of the tower runs tile by tile in the cache (tower.py). And
+negatives for a whole epoch come from one exact draw.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.data.sampling import NegativeSampler
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.feature_encoder import FeatureEncoder
+from recsys_lib.models.tower import Tower, tower_library
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,15 @@ class Candidates:
     def split(self, n: int) -> list[Candidates]:
         pairs = zip(self.users.tensor_split(n), self.items.tensor_split(n))
         return [Candidates(users, items) for users, items in pairs if len(users)]
+
+
+@dataclass(frozen=True)
+class ItemSide:
+    """What every user is scored against: (n_items, f), (n_items, layers[0]), and both once more as tower.c wants them."""
+
+    factors: Tensor | None
+    half: Tensor | None
+    tower: Tower | None
 
 
 class NCF(Recommender):
@@ -101,7 +112,7 @@ class NCF(Recommender):
         self.output = nn.Linear(width, 1)
         for embedding in (m for m in self.children() if isinstance(m, nn.Embedding)):
             nn.init.normal_(embedding.weight, std=0.01)
-        self._item_side: tuple[Tensor | None, Tensor | None] | None = None
+        self._item_side: ItemSide | None = None
         self._negatives: tuple[int, Tensor] | None = None
 
     # ---- features
@@ -135,6 +146,10 @@ class NCF(Recommender):
     def load_state_dict(self, *arguments, **named):
         self._item_side = None
         return super().load_state_dict(*arguments, **named)
+
+    def _apply(self, *arguments, **named):
+        self._item_side = None  # .to(device)
+        return super()._apply(*arguments, **named)
 
     # ---- learning
 
@@ -178,33 +193,57 @@ class NCF(Recommender):
     # ---- scoring
 
     def score(self, users: Tensor, history: History) -> Tensor:
-        if self._item_side is None or self.training:
-            self._item_side = self._items_once()
-        item_factors, item_half = self._item_side
-        scores = torch.zeros(len(users), self.catalogue.n_items, device=users.device) + self.output.bias
+        side = self._items_once()
         product_weight, tower_weight = self._output_weights()
+        product = self.user_factors(users) * product_weight if self.has_product else None
+        if side.tower is not None:
+            return side.tower.scores(self._user_half(users), product)
+        scores = torch.zeros(len(users), self.catalogue.n_items, device=users.device) + self.output.bias
         if self.has_product:
-            scores += (self.user_factors(users) * product_weight) @ item_factors.T
+            scores += product @ side.factors.T
         if self.has_tower:
             user_half = self._user_half(users)  # (B, layers[0])
             # A tile of users whose widest layer stays in the cache; a GPU is better fed with more.
             width = self.config.layers[0] * self.catalogue.n_items
             tile = max(1, (2**28 if users.is_cuda else 2**20) // width)
             for start in range(0, len(users), tile):
-                hidden = self._after_first(user_half[start : start + tile, None, :] + item_half)  # (b, n_items, layers[-1])
+                hidden = self._after_first(user_half[start : start + tile, None, :] + side.half)  # (b, n_items, layers[-1])
                 scores[start : start + tile] += hidden @ tower_weight
         return scores
 
+    def score_roughly(self, users: Tensor, history: History) -> Tensor | None:
+        tower = self._items_once().tower
+        if tower is None or not tower.has_rough:
+            return None
+        product = self.user_factors(users) * self._output_weights()[0] if self.has_product else None
+        return tower.rough_scores(self._user_half(users), product)
+
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:
-        return self._logits(users, items)
+        tower = self._items_once().tower
+        if tower is None:
+            return self._logits(users, items)
+        product = self.user_factors(users) * self._output_weights()[0] if self.has_product else None
+        return tower.scores(self._user_half(users), product, items)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return self.known_users[users]  # the embedding of a user without train rows was never learned
 
-    def _items_once(self) -> tuple[Tensor | None, Tensor | None]:
-        factors = self.item_factors.weight if self.has_product else None
-        half = self._item_half(torch.arange(self.catalogue.n_items, device=self.device)) if self.has_tower else None
-        return factors, half
+    def _items_once(self) -> ItemSide:
+        if self._item_side is None or self.training:
+            factors = self.item_factors.weight if self.has_product else None
+            half = self._item_half(torch.arange(self.catalogue.n_items, device=self.device)) if self.has_tower else None
+            self._item_side = ItemSide(factors, half, self._tower(factors, half))
+        return self._item_side
+
+    def _tower(self, factors: Tensor | None, half: Tensor | None) -> Tower | None:
+        if half is None or half.device.type != "cpu" or self.training:  # while it trains there is dropout
+            return None
+        native = tower_library()
+        if native is None:
+            return None
+        users = self._user_half(torch.arange(self.catalogue.n_users))
+        layers = [(layer.weight, layer.bias) for layer in self.tower[1:]]
+        return Tower(native, users, half, factors, layers, self._output_weights()[1], self.output.bias)
 
     def _output_weights(self) -> tuple[Tensor, Tensor]:
         size = self.config.factors if self.has_product else 0

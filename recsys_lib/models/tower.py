@@ -1,0 +1,124 @@
+"""The tower of the NCF family over many pairs at once, on a CPU: the same sums as torch's, without its detours.
+
+    h_1 = ReLU(u + i),  h_l = ReLU(W_l h_{l-1} + b_l),  score = w · h + p_u · q_i + b
+
+u and i are the halves of the split first layer. torch writes every layer of every pair to memory and reads it back: most
+of its time. tower.c works off all layers of 48 pairs at a time, in the nearest cache.
+
+Where the processor can, there are also rough scores, multiplied in 8 bits: h in 0..255 and W in -127..127, each input and
+each output with its own scale. They choose candidates; what is reported is always the exact float32 score of those.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recsys_lib.data.native import arguments, library
+
+_SOURCE = Path(__file__).with_suffix(".c")
+_SAMPLED = 256  # users and items whose pairs say how large a hidden value becomes
+
+
+class Tower:
+    """One model's weights, laid out for tower.c. Made anew when a weight or a feature changes.
+
+    Args:
+        native: from `tower_library`.
+        user_half: (n_users, H), item_half: (n_items, H); H = width of the first layer.
+        item_product: (n_items, f) or None: no product.
+        layers: weight (N, K) and bias (N,) of each layer after the first.
+        output: (width of the last layer,); bias: ().
+    """
+
+    def __init__(
+        self,
+        native: ctypes.CDLL,
+        user_half: Tensor,
+        item_half: Tensor,
+        item_product: Tensor | None,
+        layers: Sequence[tuple[Tensor, Tensor]],
+        output: Tensor,
+        bias: Tensor,
+    ) -> None:
+        self._native = native
+        self._multiple = native.tower_multiple()
+        layers = [(self._filled(self._filled(weight).T).T, self._filled(b)) for weight, b in layers]  # (N, K), (N,)
+        self._item_half = self._filled(item_half)
+        self._item_product = None if item_product is None else self._filled(item_product)
+        self._widths = torch.tensor([self._item_half.shape[1], *(len(b) for _, b in layers)])
+        self._weights = torch.cat([part.flatten() for weight, b in layers for part in (weight.T, b)]) if layers else None
+        self._output = torch.cat([self._filled(output), bias.view(1)])
+        self.has_rough = bool(native.tower_has_rough()) and bool(layers)  # one layer has nothing to multiply
+        if self.has_rough:
+            self._prepare_rough(self._filled(user_half), layers)
+
+    def scores(self, user_half: Tensor, user_product: Tensor | None, items: Tensor | None = None) -> Tensor:
+        """Exact: (B, H), (B, f) -> (B, n_items), or (B, C) of the given (B, C) items. A pair has one score, bit for bit."""
+        return self._run(self._filled(user_half), self._item_half, user_product, self._weights, items, rough=False)
+
+    def rough_scores(self, user_half: Tensor, user_product: Tensor | None) -> Tensor:
+        """(B, H), (B, f) -> (B, n_items); the product is exact."""
+        return self._run(_rounded(self._filled(user_half) * self._steps), self._rough_items, user_product, self._rough_weights, None, rough=True)
+
+    def _run(self, users: Tensor, items_side: Tensor, product: Tensor | None, weights, items, *, rough: bool) -> Tensor:
+        product = None if product is None else self._filled(product)
+        n = self._item_half.shape[0] if items is None else items.shape[1]
+        items = None if items is None else items.contiguous()
+        scores = torch.empty((len(users), n))
+        failed = self._native.tower(
+            *arguments(
+                users, len(users), items_side, product, self._item_product, 0 if product is None else product.shape[1],
+                len(self._widths), self._widths, weights, self._output, items, n, scores, int(rough), torch.get_num_threads(),
+            )
+        )  # fmt: skip
+        if failed:
+            raise MemoryError("no memory for the tower's hidden values")
+        return scores
+
+    def _prepare_rough(self, users: Tensor, layers: list[tuple[Tensor, Tensor]]) -> None:
+        items = self._item_half
+        # Half of an input may be large where the other half is as much below zero: 16 bits hold four times the range.
+        largest = torch.stack([users.amax(0) + items.amax(0), users.abs().amax(0) / 4, items.abs().amax(0) / 4]).amax(0)
+        largest = _above_zero(largest)
+        self._steps = 32 * 255 / largest  # (H,) steps of a half in 1; tower.c drops the 32 after it has added them
+        self._rough_items = _rounded(items * self._steps)
+        some = users[:: max(1, len(users) // _SAMPLED)][:, None] + items[:: max(1, len(items) // _SAMPLED)]
+        hidden = torch.relu_(some.flatten(0, 1))  # (pairs, H)
+        parts = []
+        for place, (weight, b) in enumerate(layers):
+            weight = weight * (largest / 255)
+            step = _above_zero(weight.abs().amax(1) / 127)  # (N,)
+            whole = (weight / step[:, None]).round().to(torch.int8)  # (N, K)
+            if place < len(layers) - 1:
+                hidden = torch.relu_(F.linear(hidden, *layers[place]))
+                largest = _above_zero(hidden.amax(0) * 1.25)  # what is larger still counts as this
+                step, b = step * 255 / largest, b * 255 / largest
+            n, k = whole.shape
+            parts += [whole.view(n, k // 4, 4).transpose(0, 1).flatten(), step.view(torch.int8), b.contiguous().view(torch.int8)]
+        self._rough_weights = torch.cat(parts)
+
+    def _filled(self, values: Tensor) -> Tensor:
+        """The last dimension filled up with zeros to what tower.c wants."""
+        return F.pad(values.detach(), (0, -values.shape[-1] % self._multiple)).contiguous()
+
+
+def tower_library() -> ctypes.CDLL | None:
+    """tower.c, compiled; None where that cannot be: the models then use torch."""
+    native = library(_SOURCE)
+    if native is not None:
+        native.tower_multiple.restype = native.tower_has_rough.restype = ctypes.c_int64
+    return native
+
+
+def _rounded(values: Tensor) -> Tensor:
+    return values.round().clamp(-(2**15), 2**15 - 1).to(torch.int16)
+
+
+def _above_zero(values: Tensor) -> Tensor:
+    return torch.where(values > 0, values, 1.0)
