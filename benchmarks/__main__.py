@@ -1,4 +1,9 @@
-"""python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE | readme"""
+"""What the library reaches, measured.
+
+    python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE
+    python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
+    python -m benchmarks readme
+"""
 
 from __future__ import annotations
 
@@ -8,6 +13,7 @@ from pathlib import Path
 
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
+from benchmarks.speed import GROUPS, Request, run_speed
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,6 +51,21 @@ def main(arguments: list[str] | None = None) -> int:
             Experiment.of(options.protocol, options.models, options.seeds, options.fit, options.metric), options.data, options.json
         )
     )
+    speed = verbs.add_parser("speed", help="seconds and memory beside the notes' way, plain code and what the machine allows")
+    speed.add_argument(
+        "groups",
+        nargs="*",
+        metavar="GROUP",
+        help=f"of {', '.join(GROUPS)}; none means the first three. Scaling curves have a file of their own: "
+        "--json itself where nothing else is asked, else NAME-scaling.json beside it",
+    )
+    speed.add_argument("--size", default="S", help="of the synthetic data: S, M or L, or several with commas (default S)")
+    speed.add_argument("--repeats", type=int, default=5, help="rounds of which the medians are taken (default 5; long rows take 3)")
+    speed.add_argument("--peers", action="store_true", help="RecTools and implicit too, in an environment that is made for them")
+    speed.add_argument("--json", type=Path, required=True, help="the rows; those that are measured again are replaced")
+    speed.set_defaults(
+        do=lambda options: run_speed(Request.of(options.groups, options.size, options.repeats, options.peers), options.json)
+    )
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)
@@ -54,7 +75,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; what was finished is in the file, and the same command goes on from there", file=sys.stderr)
+        print("\nstopped; what was finished is in the file", file=sys.stderr)
         return 130
     return 0
 

@@ -14,16 +14,35 @@ if TYPE_CHECKING:
     import torch
 
 
+class RepeatedPairs(ValueError):
+    """Rows that should be distinct pairs are not. keys: (m,) int64, of the pairs that appear again, once each time."""
+
+    def __init__(self, message: str, keys: np.ndarray) -> None:
+        super().__init__(message)
+        self.keys = keys
+
+
+def pair_keys_of(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
+    """(n,) int64: user * n_items + item, in the order of the rows."""
+    keys = users.astype(np.int64)
+    keys *= n_items  # in place: at twenty million rows a second array is 160 MB
+    keys += items
+    return keys
+
+
 @dataclass(frozen=True, eq=False)
 class Interactions:
     """Distinct (user, item) pairs in file order, frozen.
+
+    An array that is frozen, owns its memory and has the right type is shared; any other is copied.
 
     Attributes:
         users, items: (n,) int32 indexes.
         n_users, n_items: the catalogue's size; never taken from the largest index seen.
         timestamps: (n,) int64 seconds, or None; then the order of the rows is the file's and means nothing more.
     Raises:
-        ValueError: lengths differ, an index lies outside the catalogue, or a pair appears twice.
+        ValueError: lengths differ, or an index lies outside the catalogue.
+        RepeatedPairs: a pair appears twice; a ValueError too.
     """
 
     users: np.ndarray
@@ -37,8 +56,9 @@ class Interactions:
             values = getattr(self, name)
             if values is None:
                 continue
-            values = np.array(values, dtype=dtype)
-            values.setflags(write=False)
+            if not _is_frozen(values, dtype):
+                values = np.array(values, dtype=dtype)
+                values.setflags(write=False)
             object.__setattr__(self, name, values)
             if values.shape != self.users.shape or values.ndim != 1:
                 raise ValueError(f"{name} must have the shape of users {self.users.shape}; got {values.shape}")
@@ -46,10 +66,14 @@ class Interactions:
             values = getattr(self, name)
             if len(values) and not (0 <= values.min() and values.max() < size):
                 raise ValueError(f"{name} must lie in 0..{size - 1}; got {values.min()}..{values.max()}")
-        if len(self.pair_keys) > 1 and (np.diff(self.pair_keys) == 0).any():
-            raise ValueError(
-                f"(user, item) pairs must be distinct; {int((np.diff(self.pair_keys) == 0).sum()):,} appear again. "
-                "The readers merge and count duplicates; do the same here."
+        if self._is_in_order:
+            return
+        again = self.pair_keys[1:] == self.pair_keys[:-1]
+        if again.any():
+            raise RepeatedPairs(
+                f"(user, item) pairs must be distinct; {int(again.sum()):,} appear again. "
+                "The readers merge and count duplicates; do the same here.",
+                self.pair_keys[1:][again],
             )
 
     def __len__(self) -> int:
@@ -59,12 +83,27 @@ class Interactions:
         return f"Interactions({len(self):,} of {self.n_users:,} users and {self.n_items:,} items)"
 
     @cached_property
+    def _is_in_order(self) -> bool:
+        """By user, then by item, no pair twice: as many logs are published, and asked in a fiftieth of the time of a sort."""
+        users, items = self.users, self.items
+        return bool(((users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (items[1:] > items[:-1]))).all())
+
+    def _by_user(self) -> tuple[np.ndarray, np.ndarray]:
+        """indptr and items as of a CSR matrix, every user's items ascending."""
+        if self._is_in_order:
+            return np.append(0, np.cumsum(self.user_counts)), self.items
+        # Sorted by item, then by user where a tie keeps its order: by counting, twice, in a third of the time of a sort.
+        by_item = sp.coo_matrix((np.zeros(len(self), np.int8), (self.items, self.users)), (self.n_items, self.n_users))
+        by_item.has_canonical_format = True  # or repeated pairs would be added up
+        by_user = by_item.tocsr().tocsc()
+        return by_user.indptr, by_user.indices
+
+    @cached_property
     def pair_keys(self) -> np.ndarray:
         """(n,) int64, sorted: user * n_items + item. Set questions about pairs are asked of these."""
-        keys = self.users.astype(np.int64)
-        keys *= self.n_items  # in place: at twenty million rows a second array is 160 MB
-        keys += self.items
-        keys.sort()
+        indptr, items = self._by_user()
+        keys = np.repeat(np.arange(self.n_users) * self.n_items, np.diff(indptr))
+        keys += items  # in place: at twenty million rows a second array is 160 MB
         keys.setflags(write=False)
         return keys
 
@@ -115,15 +154,13 @@ class Interactions:
 
     def without(self, other: Interactions) -> Interactions:
         """The rows whose pair is not in `other`."""
-        keys = self.users.astype(np.int64) * self.n_items + self.items
-        return self.take(~np.isin(keys, other.pair_keys))
+        return self.take(~np.isin(pair_keys_of(self.users, self.items, self.n_items), other.pair_keys))
 
     def user_items(self) -> sp.csr_matrix:
         """(n_users, n_items) float32 CSR of ones."""
-        ones = np.ones(len(self), dtype=np.float32)
-        matrix = sp.csr_matrix((ones, (self.users, self.items)), shape=(self.n_users, self.n_items))
-        matrix.sort_indices()
-        return matrix
+        indptr, items = self._by_user()
+        ones = np.ones(len(items), dtype=np.float32)
+        return sp.csr_matrix((ones, items.copy(), indptr), shape=(self.n_users, self.n_items))
 
     def history(self, device: str | torch.device = "cpu") -> History:
         """Every user's items, oldest first, as device tensors; row b belongs to user b.
@@ -144,6 +181,12 @@ class Interactions:
             timestamps=None if self.timestamps is None else torch.from_numpy(self.timestamps[order]).to(device),
         )
         return cached[str(device)]
+
+
+def _is_frozen(values: np.ndarray, dtype: type) -> bool:
+    """Whether nobody can change it any more, short of thawing it on purpose."""
+    flags = getattr(values, "flags", None)
+    return flags is not None and flags.owndata and not flags.writeable and values.dtype == dtype
 
 
 @dataclass(frozen=True, eq=False)

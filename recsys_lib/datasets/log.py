@@ -1,7 +1,8 @@
 """From a table of who chose what to Interactions. Every reader ends here.
 
 `interactions_from` codes a frame that was read and checked before; `read_log` reads a large file straight into codes:
-column by column, ids as dictionaries, so that twenty million rows are never twenty million Python objects.
+a few megabytes at a time, ids as numbers or as dictionaries, so that twenty million rows are never twenty million
+Python objects.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import gzip
 import re
 import zlib
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +22,7 @@ import pandas as pd
 
 from recsys_lib.data.columns import ENCODINGS, fields_of, refuse_what_is_no_text
 from recsys_lib.data.ids import IdMap
-from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.interactions import Interactions, RepeatedPairs, pair_keys_of
 from recsys_lib.data.names import did_you_mean
 from recsys_lib.datasets.base import Template
 
@@ -28,7 +31,9 @@ USER_NAMES = ("userid", "user", "uid", "memberid", "memberno", "customerid", "vi
 ITEM_NAMES = ("itemid", "item", "iid", "movieid", "productid", "goodsid", "contentid", "articleid", "trackid", "asin", "sku")
 TIME_NAMES = ("timestamp", "time", "ts", "datetime", "date", "createdat", "unixreviewtime")
 PARQUET = (".parquet", ".pq")
-BLOCK_BYTES, BLOCK_ROWS = 1 << 24, 1 << 20  # read at once, of a text and of a Parquet file
+BLOCK_BYTES, BLOCK_ROWS = 1 << 22, 1 << 20  # read at once, of a text and of a Parquet file
+FIRST_BLOCKS = 4  # of a text, looked at to find out in which way times are written
+SMALL = 1 << 24  # ids below are looked up in a table, of at most 64 MB
 _WITHOUT_TIMES = "read the log without a time (timestamp=False, or 'timestamp: false' in log.yaml)"
 
 
@@ -118,6 +123,8 @@ def read_log(
         FileNotFoundError: no such file.
         ValueError: a column cannot be found or holds something else than wanted; the message says what is there.
     """
+    import pyarrow as pa
+
     path = Path(path)
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
@@ -128,17 +135,17 @@ def read_log(
     else:
         found, stream = _delimited_batches(path, chosen, where, separator=separator, names=names, quoted=quoted)
     users, items, moments = _Ids("user", where), _Ids("item", where), []
-    for batch in stream:  # a few megabytes at a time: only the codes of the whole file are ever held
+    for batch in _one_ahead(stream):  # only the codes of the whole file are ever held
         users.add(batch.column(found["user"]))
         items.add(batch.column(found["item"]))
         if found["timestamp"]:
             moments.append(batch.column(found["timestamp"]))
-    if not users.codes:
-        raise _no_rows(where)
-
     notes: list[str] = []
     user_codes, users = users.finish(notes)
     item_codes, items = items.finish(notes)
+    if not len(user_codes):
+        raise _no_rows(where)
+    pa.default_memory_pool().release_unused()  # arrow keeps what it has read into, here 300 MB, until it is told
     kept = (user_codes >= 0) & (item_codes >= 0)
     if not kept.any():
         raise ValueError(f"{where}: no row has both a user and an item; are these the right columns?")
@@ -148,8 +155,9 @@ def read_log(
             f"{path.name}: {int((~kept).sum()):,} rows without user or item left out (the first is data row {row + 1:,})"
         )
         user_codes, item_codes = user_codes[kept], item_codes[kept]
-    times, unit = _times(moments, kept, where) if moments else (None, 1)
-    del moments, kept
+    times, unit = _times(moments, kept, where) if moments else (None, 1)  # leaves `moments` empty
+    pa.default_memory_pool().release_unused()
+    del kept
     user_codes, users = _of_these_rows(user_codes, users)
     item_codes, items = _of_these_rows(item_codes, items)
     if times is not None and unit > 1:
@@ -158,11 +166,22 @@ def read_log(
             user_codes, item_codes, times = user_codes[order], item_codes[order], times[order]
             notes.append(f"{path.name}: timestamps are finer than a second; rows are put in order of time")
         times = times // unit
-    interactions, merged = _merged(user_codes, item_codes, len(users), len(items), times)
+    interactions, merged = _merged(
+        _frozen(user_codes), _frozen(item_codes), len(users), len(items), None if times is None else _frozen(times)
+    )
     return Log(interactions, users, items, (*notes, *(f"{path.name}: {note}" for note in merged)))
 
 
 # ---- batches of arrow columns
+
+
+def _one_ahead(stream: Iterator) -> Iterator:
+    """The same, while a thread already reads the next: one core reads, the other codes."""
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, stream, None)
+        while (batch := coming.result()) is not None:
+            coming = thread.submit(next, stream, None)
+            yield batch
 
 
 def _parquet_batches(path: Path, chosen: dict[str, str | None], where: str) -> tuple[dict[str, str | None], Iterator]:
@@ -220,29 +239,33 @@ def _delimited_batches(
     columns = given
     if len(separator) > 1:  # arrow takes one character: "a::b" is then a, an empty field, b
         columns = [f"{name} {n}" if n else name for name in given for n in range(len(separator))][: 1 - len(separator)]
-    id_type = pa.dictionary(pa.int32(), pa.string())
+
+    def opened(wanted: list[str], types: dict, block_size: int):
+        return arrow_csv.open_csv(
+            pa.input_stream(str(path), compression="gzip" if is_gzip else None),
+            read_options=arrow_csv.ReadOptions(
+                column_names=columns,
+                skip_rows=n_blank + 1 if names is None else 0,
+                encoding=encoding,
+                block_size=block_size,
+            ),
+            parse_options=arrow_csv.ParseOptions(
+                delimiter=separator[0], quote_char='"' if quoted else False, newlines_in_values=quoted
+            ),
+            convert_options=arrow_csv.ConvertOptions(
+                include_columns=wanted, column_types=types, null_values=[""], strings_can_be_null=True
+            ),
+        )
 
     def batches() -> Iterator:
-        stream = pa.input_stream(str(path), compression="gzip" if is_gzip else None)
         try:
-            yield from arrow_csv.open_csv(
-                stream,
-                read_options=arrow_csv.ReadOptions(
-                    column_names=columns,
-                    skip_rows=n_blank + 1 if names is None else 0,
-                    encoding=encoding,
-                    block_size=BLOCK_BYTES,
-                ),
-                parse_options=arrow_csv.ParseOptions(
-                    delimiter=separator[0], quote_char='"' if quoted else False, newlines_in_values=quoted
-                ),
-                convert_options=arrow_csv.ConvertOptions(
-                    include_columns=[name for name in found.values() if name],
-                    column_types={found["user"]: id_type, found["item"]: id_type},
-                    null_values=[""],
-                    strings_can_be_null=True,
-                ),
-            )
+            types = {found["user"]: pa.string(), found["item"]: pa.string()}  # "007" and "7" as they stand there
+            if found["timestamp"]:  # times of a type that is known are read in half the time
+                start = opened([found["timestamp"]], {}, FIRST_BLOCKS * BLOCK_BYTES)
+                types |= {field.name: field.type for field in start.schema}
+                del start  # it reads ahead, and holds 300 MB
+                pa.default_memory_pool().release_unused()
+            yield from opened(list(types), types, BLOCK_BYTES)
         except OSError as error:
             if not is_gzip:
                 raise
@@ -328,30 +351,88 @@ def _find_columns(names: list[str], chosen: dict[str, str | None], where: str) -
 
 
 class _Ids:
-    """One column of ids, batch after batch: codes in order of appearance, and the distinct ids behind them."""
+    """One column of ids, batch after batch.
+
+    As long as every id is a small whole number, its code is the number itself and a table marks which there are. The first
+    batch with any other makes a dictionary of them: codes in order of appearance, and the distinct ids behind them.
+    """
 
     def __init__(self, what: str, where: str) -> None:
         self.what, self.where = what, where
-        self.codes: list[np.ndarray] = []
-        self._code_of: dict[str | int, int] = {}
+        self.codes: list[np.ndarray] = []  # int32, -1 where an id is missing
+        self._there = np.zeros(SMALL + 1, dtype=bool)  # its last place, -1, is no number; a page costs memory once written to
+        self._code_of: dict[str | int, int] | None = None
+        self._waiting: list = []  # several batches have fewer distinct ids together than one by one
 
     def add(self, column) -> None:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        try:
+        with self._refusing_what_is_no_id():
             if pa.types.is_floating(column.type):  # whole numbers, some of them missing, come so from pandas
                 column = pc.cast(pc.if_else(pc.is_nan(column), pa.scalar(None, column.type), column), pa.int64())
-            if not pa.types.is_dictionary(column.type):
+            numbers = _small_numbers(column) if self._code_of is None else None
+        if numbers is not None:
+            self._there[numbers] = True
+            self.codes.append(numbers)
+            return
+        if self._code_of is None:
+            self._start_dictionary(str if pa.types.is_string(column.type) else int)
+        self._waiting.append(column)
+        if sum(map(len, self._waiting)) >= BLOCK_ROWS or pa.types.is_dictionary(column.type):
+            self._code_waiting()
+
+    def _code_waiting(self) -> None:
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        if not self._waiting:
+            return
+        column = pa.concat_arrays(self._waiting)
+        self._waiting.clear()
+        if not pa.types.is_dictionary(column.type):
+            with self._refusing_what_is_no_id():
                 column = pc.dictionary_encode(column)
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
-            raise ValueError(f"{self.where}: the {self.what} column wants ids: {error}. Is it the right column?") from error
         codes = [self._code_of.setdefault(value, len(self._code_of)) for value in column.dictionary.to_pylist()]
         codes = np.array([*codes, -1], dtype=np.int32)  # the last stands for a missing id
         self.codes.append(codes[column.indices.fill_null(len(codes) - 1).to_numpy(zero_copy_only=False)])
 
+    @contextmanager
+    def _refusing_what_is_no_id(self) -> Iterator[None]:
+        import pyarrow as pa
+
+        try:
+            yield
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+            raise ValueError(f"{self.where}: the {self.what} column wants ids: {error}. Is it the right column?") from error
+
+    def _start_dictionary(self, kind: type) -> None:
+        """The numbers until here were written in the one plain way, so that what the file says is known from them."""
+        distinct, place = self._numbers()
+        self._code_of = {kind(number): code for code, number in enumerate(distinct.tolist())}
+        self.codes = [place[numbers] for numbers in self.codes]
+
     def finish(self, notes: list[str]) -> tuple[np.ndarray, IdMap]:
         """(n,) int32 codes into the sorted ids, -1 where missing."""
+        self._code_waiting()
+        distinct, place = self._numbers() if self._code_of is None else self._sorted(notes)
+        result = np.empty(sum(map(len, self.codes)), dtype=np.int32)
+        end = len(result)
+        while self.codes:  # a batch is let go before the next: the whole is never there twice
+            codes = self.codes.pop()
+            result[end - len(codes) : end] = place[codes]
+            end -= len(codes)
+        return result, IdMap(distinct, self.what)
+
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """The distinct numbers, sorted; and the place of each number among them. The last place, -1, stays -1."""
+        distinct = np.flatnonzero(self._there[:-1])
+        place = np.full(distinct.max(initial=-1) + 2, -1, dtype=np.int32)
+        place[distinct] = np.arange(len(distinct), dtype=np.int32)
+        return distinct, place
+
+    def _sorted(self, notes: list[str]) -> tuple[pd.Index, np.ndarray]:
+        """The distinct ids, sorted; and the place of each code's id among them. The last place, -1, stays -1."""
         ids = pd.Series(list(self._code_of), dtype=None if self._code_of else object)
         if not pd.api.types.is_integer_dtype(ids):
             texts = ids.astype(str).str.strip()
@@ -364,13 +445,43 @@ class _Ids:
         distinct = pd.Index(ids.dropna().unique()).sort_values()
         if distinct.dtype == "Int64":
             distinct = distinct.astype(np.int64)
-        place = np.append(distinct.get_indexer(ids), -1).astype(np.int32)  # of a code; -1 stays -1
-        return place[np.concatenate(self.codes)], IdMap(distinct, self.what)
+        return distinct, np.append(distinct.get_indexer(ids), -1).astype(np.int32)
+
+
+def _small_numbers(column) -> np.ndarray | None:
+    """(n,) int32, -1 where missing: the ids, if all are whole numbers in 0..SMALL-1 written in the one plain way; or None."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    n_digits = None
+    if pa.types.is_string(column.type):
+        _, offsets, texts = column.buffers()
+        ends = np.frombuffer(offsets, dtype=np.int32)[column.offset :][: len(column) + 1]
+        texts = np.frombuffer(texts or b"", dtype=np.uint8)[ends[0] : ends[-1]]
+        if len(texts) and not (texts.min() >= ord("0") and texts.max() <= ord("9")):
+            return None
+        n_digits = len(texts)
+    elif not pa.types.is_integer(column.type):
+        return None
+    try:
+        numbers = pc.cast(column, pa.int32())
+    except pa.ArrowInvalid:  # beyond int32, or an empty text that is not missing
+        return None
+    if numbers.null_count < len(numbers):
+        least, largest = pc.min_max(numbers).as_py().values()
+        if not 0 <= least <= largest < SMALL:
+            return None
+    numbers = numbers.fill_null(-1).to_numpy(zero_copy_only=False)
+    # A number of only digits has leading zeros exactly where it is longer than need be: one is enough to change the sum.
+    if n_digits is not None and n_digits != sum(np.count_nonzero(numbers >= n) for n in (0, *(10**p for p in range(1, 8)))):
+        return None
+    return numbers
 
 
 def _of_these_rows(codes: np.ndarray, ids: IdMap) -> tuple[np.ndarray, IdMap]:
     """The ids that appear in these rows: not those of rows left out, nor a category that no row has."""
-    used = np.bincount(codes, minlength=len(ids)) > 0
+    used = np.zeros(len(ids), dtype=bool)
+    used[codes] = True
     if used.all():
         return codes, ids
     return (np.cumsum(used, dtype=np.int32) - 1)[codes], IdMap(ids.ids[used], ids.what)
@@ -382,6 +493,7 @@ def _times(chunks: list, kept: np.ndarray, where: str) -> tuple[np.ndarray, int]
     import pyarrow.compute as pc
 
     column = pa.chunked_array(chunks)
+    chunks.clear()
     if not kept.all():
         column = column.filter(pa.array(kept))
     if pa.types.is_floating(column.type):
@@ -395,22 +507,27 @@ def _times(chunks: list, kept: np.ndarray, where: str) -> tuple[np.ndarray, int]
         column = pc.cast(column, pa.timestamp("s"))
     if pa.types.is_timestamp(column.type):
         unit = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}[column.type.unit]
-        return pc.cast(column, pa.int64()).to_numpy(), unit
+        return _joined(pc.cast(column, pa.int64())), unit
     if not (pa.types.is_integer(column.type) or pa.types.is_floating(column.type)):
         row = _first_that_is_no_time(column)
         raise ValueError(
             f"{where}: the timestamp column wants seconds since 1970 or ISO dates (2023-10-16 09:30:00), all of one kind; "
             f"data row {np.flatnonzero(kept)[row] + 1:,} has {column[row].as_py()!r}. Convert it, or {_WITHOUT_TIMES}."
         )
-    numbers = column.to_numpy()
-    largest = float(np.abs(numbers).max())
+    numbers = _joined(column)
+    largest = max(float(numbers.max()), -float(numbers.min()))
     # Seconds until the year 5138, then milliseconds, microseconds, nanoseconds.
     unit = next((unit for limit, unit in ((1e11, 1), (1e14, 10**3), (1e17, 10**6)) if largest < limit), 10**9)
     if np.issubdtype(numbers.dtype, np.floating):
         if unit > 1:
             return np.round(numbers).astype(np.int64), unit
         return np.round(numbers * 1e6).astype(np.int64), 10**6  # seconds with a fraction
-    return numbers.astype(np.int64), unit
+    return numbers.astype(np.int64, copy=False), unit
+
+
+def _joined(column) -> np.ndarray:
+    """One array that owns its memory, of a chunked one in which nothing is missing."""
+    return np.concatenate([chunk.to_numpy() for chunk in column.chunks])
 
 
 def _first_that_is_no_time(column) -> int:
@@ -425,15 +542,22 @@ def _first_that_is_no_time(column) -> int:
 def _merged(
     users: np.ndarray, items: np.ndarray, n_users: int, n_items: int, timestamps: np.ndarray | None
 ) -> tuple[Interactions, list[str]]:
-    keys = users.astype(np.int64)
-    keys *= n_items
-    keys += items
-    in_order = np.sort(keys)  # a sort finds out in a tenth of the time whether there is anything to merge
-    notes = []
-    if (in_order[1:] == in_order[:-1]).any():
-        again = pd.Series(keys).duplicated().to_numpy()
-        notes = [f"{int(again.sum()):,} of {len(again):,} rows repeat a pair and were merged"]
-        users, items = users[~again], items[~again]
-        timestamps = None if timestamps is None else timestamps[~again]
-    del keys, in_order
-    return Interactions(users, items, n_users, n_items, timestamps), notes
+    try:
+        return Interactions(users, items, n_users, n_items, timestamps), []
+    except RepeatedPairs as error:
+        repeated = error.keys  # not the error itself: it holds the whole attempt
+    keys = pair_keys_of(users, items, n_items)
+    rows = np.flatnonzero(pd.Series(keys).isin(repeated))  # mostly few
+    again = np.zeros(len(keys), dtype=bool)
+    again[rows] = pd.Series(keys[rows]).duplicated()
+    del keys
+    users, items = _frozen(users[~again]), _frozen(items[~again])
+    timestamps = None if timestamps is None else _frozen(timestamps[~again])
+    note = f"{int(again.sum()):,} of {len(again):,} rows repeat a pair and were merged"
+    return Interactions(users, items, n_users, n_items, timestamps), [note]
+
+
+def _frozen(values: np.ndarray) -> np.ndarray:
+    """The same array, which nobody else holds: Interactions then takes it instead of a copy."""
+    values.setflags(write=False)
+    return values

@@ -44,8 +44,8 @@ def rank(
     Works in blocks of users that fit the cache (or the GPU's memory: a block is halved when memory runs out).
 
     Args:
-        users: (U,) int64 user indexes. history: what the model may know of them; also gives the popularity of the
-            fallback. seen: never recommended.
+        users: (U,) int64 user indexes. history: what the model may know of them; also gives the popularity
+            of the fallback. seen: never recommended.
         k: places; at most n_items.
         precision: auto: a model that has rough scores chooses about 2 k candidates by them, and the float32 scores of
             those rank (see _by_candidates); float32: everything is scored in float32. The lists are the same.
@@ -60,9 +60,10 @@ def rank(
     n_places, k = k, min(max(k, 2), n_items)  # one score alone does not tell whether all are the same
     was_training = model.training
     model.eval()
+    everybody = torch.equal(users.cpu(), torch.arange(seen.n_users))  # as they lie: nothing to take
     users = users.to(device)
-    known = history.history(device).take(users)
-    masked = known if seen is history else seen.history(device).take(users)
+    known = history.history(device) if everybody else history.history(device).take(users)
+    masked = known if seen is history else seen.history(device) if everybody else seen.history(device).take(users)
     fallback = ~model.can_score(users, known)
     cold = fallback.clone() if bool(fallback.any()) else None
     popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
@@ -181,7 +182,7 @@ def rank_candidates(
 
 def _block_of_users(device: torch.device, n_items: int) -> int:
     """As many users as score at once: their scores fit a processor's cache, or a part of a GPU's free memory."""
-    size = 2**20
+    size = 2**19
     if device.type == "cuda":
         size = min(2**26, torch.cuda.mem_get_info(device)[0] // 64)  # float32 scores, their copies, a model's hidden layers
     return max(1, size // n_items)
