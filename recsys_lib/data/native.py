@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch  # before any library of ours: both then share one pool of OpenMP threads
@@ -93,8 +94,8 @@ def _processor() -> str:
         return f"{platform.machine()} {platform.processor()}"
 
 
-def arguments(*values: Tensor | int | None) -> list[ctypes.c_void_p | ctypes.c_int64]:
-    """For a C function that takes pointers and int64_t. The caller keeps the tensors alive.
+def call(function: Callable[..., int], *values: Tensor | int | None) -> int:
+    """What a C function returns that takes pointers and int64_t; its tensors stay alive until then.
 
     Raises: ValueError for a tensor that is not contiguous or not on the CPU: C would read something else.
     """
@@ -106,4 +107,4 @@ def arguments(*values: Tensor | int | None) -> list[ctypes.c_void_p | ctypes.c_i
         if value is not None and (value.device.type != "cpu" or not value.is_contiguous()):
             raise ValueError(f"wanted a contiguous tensor on the CPU; got one on {value.device} with strides {value.stride()}")
         taken.append(ctypes.c_void_p(None if value is None else value.data_ptr()))
-    return taken
+    return function(*taken)

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recsys_lib.data.native import arguments, library
+from recsys_lib.data.native import call, library
 
 _SOURCE = Path(__file__).with_suffix(".c")
 
@@ -43,7 +43,7 @@ def top_k_unsettled(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None =
     values = torch.empty((n_rows, k), dtype=torch.float32)
     indexes = torch.empty((n_rows, k), dtype=torch.int64)
     threads = torch.get_num_threads() if scores.numel() > 2**15 else 1  # waking the others costs some microseconds
-    if native.top_k(*arguments(scores, n_rows, n, k, ends, hidden, values, indexes, threads)):
+    if call(native.top_k, scores, n_rows, n, k, ends, hidden, values, indexes, threads):
         raise MemoryError(f"no memory to choose the {k} largest of {n:,}")
     return values, indexes, torch.zeros(n_rows, dtype=torch.bool)
 

@@ -4,8 +4,8 @@
     loss(u) = - Σ_{i in x_u} log softmax(logits)_i, summed over the items of the history; mean over users
 
 The first layer never sees a dense row: it is a weighted sum of the embeddings of the row's items, with the dropout on
-those items. The loss is |x_u| logsumexp(logits) - Σ logits at the items, so that no second (B, n_items) tensor of
-targets exists. Source: Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018 (Mult-DAE).
+those items. The loss and its gradient take one (B, n_items) tensor, in which logits become probabilities and these
+the gradient: neither targets nor copies of that size exist. Source: Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018 (Mult-DAE).
 """
 
 from __future__ import annotations
@@ -44,6 +44,43 @@ class UserRows:
         return [UserRows(self.history.take(part)) for part in rows.tensor_split(n) if len(part)]
 
 
+class MultinomialLoss(torch.autograd.Function):
+    """The output layer and the multinomial loss in one: Σ_u (|x_u| logsumexp(z_u) - Σ_{i in x_u} z_ui), z = h W' + b.
+
+    Its gradient by z_u is |x_u| (softmax(z_u) - x_u / |x_u|). Under autocast the three products with W are in its dtype.
+    """
+
+    @staticmethod
+    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor, history: History) -> Tensor:
+        """(B, h), (n_items, h), (n_items,) -> ()."""
+        device = hidden.device.type
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
+        low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
+        rows, items, lengths = history.rows, history.items, history.lengths.to(torch.float32)
+        logits = hidden.new_empty(len(hidden), len(weight), dtype=dtype)  # (B, n_items)
+        # On a CPU in stripes that its cache can hold: a product of this shape is up to 1.7 times as fast.
+        stripe = 512 if device == "cpu" else len(weight)
+        for part, part_bias, out in zip(low_weight.split(stripe), bias.to(dtype).split(stripe), logits.split(stripe, dim=1)):
+            torch.addmm(part_bias, low_hidden, part.T, out=out)
+        at_items = logits[rows, items].sum(dtype=torch.float32)
+        largest = logits.amax(1).float()
+        change = torch.softmax(logits, 1, out=logits)
+        logsumexp = largest - change.amax(1).float().log()  # the largest probability is no less than 1 / n_items
+        change[rows, items] -= (1 / lengths.clamp(min=1)).to(dtype)[rows]  # an item stands once in a row
+        ctx.save_for_backward(change, low_hidden, low_weight, lengths)
+        return lengths @ logsumexp - at_items
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+        change, low_hidden, low_weight, lengths = ctx.saved_tensors
+        scale = (lengths * gradient)[:, None]  # on the narrow side of each product
+        weighted = (low_hidden * scale).to(change.dtype)
+        of_hidden = (change @ low_weight).float() * scale
+        of_weight = (change.T @ weighted).float()
+        of_bias = (scale.T.to(change.dtype) @ change)[0].float()
+        return of_hidden, of_weight, of_bias, None
+
+
 class MultiDAE(Recommender):
     name = "multi_dae"
     Config = MultiDAEConfig
@@ -76,17 +113,17 @@ class MultiDAE(Recommender):
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         history = batch.history
-        logits = self._logits(history)  # (B, n_items)
-        at_items = logits[history.rows, history.items]  # (nnz,)
-        return (history.lengths * logits.logsumexp(1)).sum() - at_items.sum(), len(history)
+        hidden = self._hidden(history)
+        return MultinomialLoss.apply(hidden, self.output.weight, self.output.bias, history), len(history)
 
     def score(self, users: Tensor, history: History) -> Tensor:
-        return self._logits(history)
+        return self.output(self._hidden(history))
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0
 
-    def _logits(self, history: History) -> Tensor:
+    def _hidden(self, history: History) -> Tensor:
+        """(B, widths[-1]): all layers but the output."""
         # x_u / |x_u| has the value |items|^-½ at each item of the row.
         weights = history.lengths.clamp(min=1).to(torch.float32).rsqrt()[history.rows]  # (nnz,)
         weights = F.dropout(weights, self.config.dropout, self.training)
@@ -96,4 +133,4 @@ class MultiDAE(Recommender):
         hidden = torch.tanh(hidden + self.first_bias)
         for layer in self.hidden:
             hidden = torch.tanh(layer(hidden))
-        return self.output(hidden)  # (B, n_items)
+        return hidden

@@ -29,7 +29,7 @@ from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.data.sampling import NegativeSampler
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.feature_encoder import FeatureEncoder
-from recsys_lib.models.tower import Tower, tower_library
+from recsys_lib.models.tower import Tower, TowerLoss, tower_library
 
 
 @dataclass(frozen=True)
@@ -185,6 +185,15 @@ class NCF(Recommender):
         return self._negatives[1]
 
     def loss(self, batch: Candidates) -> tuple[Tensor, int]:
+        users, items = batch.users, batch.items
+        if self.has_tower and users.device.type == "cpu" and not self.config.dropout and (native := tower_library()) is not None:
+            product_weight, tower_weight = self._output_weights()
+            product, factors = None, None
+            if self.has_product:
+                product, factors = self.user_factors(users) * product_weight, self.item_factors(items)
+            layers = [part for layer in self.tower[1:] for part in (layer.weight, layer.bias)]
+            halves = self._user_half(users), self._candidate_half(items)
+            return TowerLoss.apply(native, *halves, product, factors, tower_weight, self.output.bias, *layers), items.numel()
         logits = self._logits(batch.users, batch.items)  # (G, 1 + n)
         labels = torch.zeros_like(logits)
         labels[:, 0] = 1.0

@@ -5,7 +5,7 @@
 u and i are the halves of the split first layer. torch writes every layer of every pair to memory and reads it back: most
 of its time. tower.c works off all layers of 48 pairs at a time, in the nearest cache.
 
-Where the processor can, there are also rough scores, multiplied in 8 bits: h in 0..255 and W in -127..127, each input and
+Learning goes the same way: loss and gradients of a tile while it lies there. Where the processor can, there are also rough scores, multiplied in 8 bits: h in 0..255 and W in -127..127, each input and
 each output with its own scale. They choose candidates; what is reported is always the exact float32 score of those.
 """
 
@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recsys_lib.data.native import arguments, library
+from recsys_lib.data.native import call, library
 
 _SOURCE = Path(__file__).with_suffix(".c")
 _SAMPLED = 256  # users and items whose pairs say how large a hidden value becomes
@@ -71,15 +71,17 @@ class Tower:
         n = self._item_half.shape[0] if items is None else items.shape[1]
         items = None if items is None else items.contiguous()
         scores = torch.empty((len(users), n))
-        failed = self._native.tower(
-            *arguments(
-                users, len(users), items_side, product, self._item_product, 0 if product is None else product.shape[1],
-                len(self._widths), self._widths, weights, self._output, items, n, scores, int(rough), torch.get_num_threads(),
-            )
+        failed = call(
+            self._native.tower,
+            users, len(users), items_side, product, self._item_product, 0 if product is None else product.shape[1],
+            len(self._widths), self._widths, weights, self._output, items, n, scores, int(rough), torch.get_num_threads(),
         )  # fmt: skip
         if failed:
             raise MemoryError("no memory for the tower's hidden values")
         return scores
+
+    def _filled(self, values: Tensor) -> Tensor:
+        return filled(values.detach(), self._multiple)
 
     def _prepare_rough(self, users: Tensor, layers: list[tuple[Tensor, Tensor]]) -> None:
         items = self._item_half
@@ -103,9 +105,63 @@ class Tower:
             parts += [whole.view(n, k // 4, 4).transpose(0, 1).flatten(), step.view(torch.int8), b.contiguous().view(torch.int8)]
         self._rough_weights = torch.cat(parts)
 
-    def _filled(self, values: Tensor) -> Tensor:
-        """The last dimension filled up with zeros to what tower.c wants."""
-        return F.pad(values.detach(), (0, -values.shape[-1] % self._multiple)).contiguous()
+
+class TowerLoss(torch.autograd.Function):
+    """Binary cross-entropy of groups of pairs, summed, and its gradients, in one walk over the tiles of a batch.
+
+    The first pair of each group is the chosen one. Equal to torch's own up to the rounding of float32 sums; with the same
+    number of threads the same digits each time.
+    """
+
+    @staticmethod
+    def forward(
+        ctx, native: ctypes.CDLL, user_half: Tensor, item_half: Tensor, user_product: Tensor | None, item_product: Tensor | None,
+        output: Tensor, bias: Tensor, *layers: Tensor,
+    ) -> Tensor:  # fmt: skip
+        """(G, H), (G, C, H), (G, f), (G, C, f), (h,), (1,), then weight (N, K) and bias (N,) of each further layer -> ()."""
+        multiple = native.tower_multiple()
+        shapes = [part.shape[-1] for part in (user_half, output)]
+        pairs = [(filled(filled(w, multiple).T, multiple), filled(b, multiple)) for w, b in zip(layers[::2], layers[1::2])]  # (K, N)
+        users, items, w = (filled(part, multiple) for part in (user_half, item_half, output))
+        products, factors = (None if part is None else filled(part, multiple) for part in (user_product, item_product))
+        weights = torch.cat([part.flatten() for w_in, b in pairs for part in (w_in, b)]) if pairs else None
+        backwards = torch.cat([part.flatten() for w_in, _ in reversed(pairs) for part in (w_in.T, w_in.new_zeros(len(w_in)))]) if pairs else None
+        widths = torch.tensor([users.shape[1], *(len(b) for _, b in pairs)])
+        size, threads = sum(w_in.numel() + len(b) for w_in, b in pairs) + len(w) + 1, torch.get_num_threads()
+        of_weights, losses = torch.zeros(threads, size), torch.zeros(threads, dtype=torch.float64)
+        of_users, of_items = torch.zeros_like(users), torch.empty_like(items)
+        of_products, of_factors = (None, None) if products is None else (torch.zeros_like(products), torch.empty_like(factors))
+        failed = call(
+            native.tower_learn,
+            users, items, products, factors, len(users), items.shape[1], 0 if products is None else products.shape[1],
+            len(widths), widths, weights, backwards, torch.cat([w, bias]), size, of_weights,
+            of_users, of_items, of_products, of_factors, losses, threads,
+        )  # fmt: skip
+        if failed:
+            raise MemoryError("no memory for the tower's hidden values")
+        gradients, start, of_weights = [], 0, of_weights.sum(0)
+        for (w_in, b), weight in zip(pairs, layers[::2]):
+            n, k = weight.shape
+            gradients.append(of_weights[start : start + w_in.numel()].view_as(w_in).T[:n, :k])
+            gradients.append(of_weights[start + w_in.numel() :][:n])
+            start += w_in.numel() + len(b)
+        half, last = shapes
+        f = 0 if user_product is None else user_product.shape[-1]
+        ctx.gradients = [
+            of_users[:, :half], of_items[..., :half], None if f == 0 else of_products[:, :f], None if f == 0 else of_factors[..., :f],
+            of_weights[start : start + last], of_weights[-1:], *gradients,
+        ]  # fmt: skip
+        return losses.sum().float()
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        return None, *(None if part is None else part.mul_(gradient) for part in ctx.gradients)
+
+
+def filled(values: Tensor, multiple: int) -> Tensor:
+    """The last dimension filled up with zeros to a multiple of what tower.c wants; contiguous."""
+    short = -values.shape[-1] % multiple
+    return (F.pad(values, (0, short)) if short else values).contiguous()
 
 
 def tower_library() -> ctypes.CDLL | None:

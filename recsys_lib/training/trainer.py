@@ -279,7 +279,8 @@ class Trainer:
                 optimizer.zero_grad(set_to_none=True)
                 batch_sum, batch_count = torch.zeros((), device=self.device), 0
                 for part in parts:
-                    part_sum, part_count = model.loss(part)
+                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                        part_sum, part_count = model.loss(part)
                     # One part is scaled before backward, several after, once their counts are known.
                     (part_sum / part_count if len(parts) == 1 else part_sum).backward()
                     batch_sum, batch_count = batch_sum + part_sum.detach(), batch_count + part_count
