@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 class RepeatedPairs(ValueError):
     """Rows that should be distinct pairs are not. keys: (m,) int64, of the pairs that appear again, once each time."""
 
-    def __init__(self, message: str, keys: np.ndarray) -> None:
-        super().__init__(message)
-        self.keys = keys
+    keys: np.ndarray
 
 
 def pair_keys_of(users: np.ndarray, items: np.ndarray, n_items: int) -> np.ndarray:
@@ -70,11 +68,12 @@ class Interactions:
             return
         again = self.pair_keys[1:] == self.pair_keys[:-1]
         if again.any():
-            raise RepeatedPairs(
+            error = RepeatedPairs(
                 f"(user, item) pairs must be distinct; {int(again.sum()):,} appear again. "
-                "The readers merge and count duplicates; do the same here.",
-                self.pair_keys[1:][again],
+                "The readers merge and count duplicates; do the same here."
             )
+            error.keys = self.pair_keys[1:][again]
+            raise error
 
     def __len__(self) -> int:
         return len(self.users)
@@ -84,7 +83,7 @@ class Interactions:
 
     @cached_property
     def _is_in_order(self) -> bool:
-        """By user, then by item, no pair twice: as many logs are published, and asked in a fiftieth of the time of a sort."""
+        """By user, then by item, no pair twice: so are many logs published; to ask takes a fiftieth of a sort."""
         users, items = self.users, self.items
         return bool(((users[1:] > users[:-1]) | ((users[1:] == users[:-1]) & (items[1:] > items[:-1]))).all())
 
@@ -103,7 +102,7 @@ class Interactions:
         """(n,) int64, sorted: user * n_items + item. Set questions about pairs are asked of these."""
         indptr, items = self._by_user()
         keys = np.repeat(np.arange(self.n_users) * self.n_items, np.diff(indptr))
-        keys += items  # in place: at twenty million rows a second array is 160 MB
+        keys += items
         keys.setflags(write=False)
         return keys
 

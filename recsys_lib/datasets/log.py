@@ -130,7 +130,8 @@ def read_log(
     if not path.is_file():
         raise FileNotFoundError(f"no {path.name} in {path.parent.name}/")
     chosen = {"user": user, "item": item, "timestamp": timestamp}
-    if path.suffix.lower() in PARQUET:
+    is_parquet = path.suffix.lower() in PARQUET
+    if is_parquet:
         found, stream = _parquet_batches(path, chosen, where)
     else:
         found, stream = _delimited_batches(path, chosen, where, separator=separator, names=names, quoted=quoted)
@@ -157,9 +158,10 @@ def read_log(
         user_codes, item_codes = user_codes[kept], item_codes[kept]
     times, unit = _times(moments, kept, where) if moments else (None, 1)  # leaves `moments` empty
     pa.default_memory_pool().release_unused()
+    if is_parquet or not kept.all():
+        user_codes, users = _of_these_rows(user_codes, users)
+        item_codes, items = _of_these_rows(item_codes, items)
     del kept
-    user_codes, users = _of_these_rows(user_codes, users)
-    item_codes, items = _of_these_rows(item_codes, items)
     if times is not None and unit > 1:
         if (times % unit != 0).any():  # two rows of one second keep their order only as their places
             order = np.argsort(times, kind="stable")
@@ -240,9 +242,12 @@ def _delimited_batches(
     if len(separator) > 1:  # arrow takes one character: "a::b" is then a, an empty field, b
         columns = [f"{name} {n}" if n else name for name in given for n in range(len(separator))][: 1 - len(separator)]
 
-    def opened(wanted: list[str], types: dict, block_size: int):
+    def source():
+        return pa.input_stream(str(path), compression="gzip" if is_gzip else None)
+
+    def opened(stream, wanted: list[str], types: dict, block_size: int):
         return arrow_csv.open_csv(
-            pa.input_stream(str(path), compression="gzip" if is_gzip else None),
+            stream,
             read_options=arrow_csv.ReadOptions(
                 column_names=columns,
                 skip_rows=n_blank + 1 if names is None else 0,
@@ -261,11 +266,10 @@ def _delimited_batches(
         try:
             types = {found["user"]: pa.string(), found["item"]: pa.string()}  # "007" and "7" as they stand there
             if found["timestamp"]:  # times of a type that is known are read in half the time
-                start = opened([found["timestamp"]], {}, FIRST_BLOCKS * BLOCK_BYTES)
-                types |= {field.name: field.type for field in start.schema}
-                del start  # it reads ahead, and holds 300 MB
-                pa.default_memory_pool().release_unused()
-            yield from opened(list(types), types, BLOCK_BYTES)
+                size = FIRST_BLOCKS * BLOCK_BYTES
+                start = pa.BufferReader(source().read(size + 1))  # one more: its last row may be cut, and is not looked at
+                types |= {field.name: field.type for field in opened(start, [found["timestamp"]], {}, size).schema}
+            yield from opened(source(), list(types), types, BLOCK_BYTES)
         except OSError as error:
             if not is_gzip:
                 raise
@@ -360,7 +364,7 @@ class _Ids:
     def __init__(self, what: str, where: str) -> None:
         self.what, self.where = what, where
         self.codes: list[np.ndarray] = []  # int32, -1 where an id is missing
-        self._there = np.zeros(SMALL + 1, dtype=bool)  # its last place, -1, is no number; a page costs memory once written to
+        self._there = np.zeros(SMALL + 1, dtype=bool)  # its last place, -1, is no number; memory once it is written to
         self._code_of: dict[str | int, int] | None = None
         self._waiting: list = []  # several batches have fewer distinct ids together than one by one
 
@@ -449,32 +453,32 @@ class _Ids:
 
 
 def _small_numbers(column) -> np.ndarray | None:
-    """(n,) int32, -1 where missing: the ids, if all are whole numbers in 0..SMALL-1 written in the one plain way; or None."""
+    """(n,) int32, -1 where missing: the ids, if all are whole numbers below SMALL, written the one plain way; or None."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    n_digits = None
-    if pa.types.is_string(column.type):
-        _, offsets, texts = column.buffers()
-        ends = np.frombuffer(offsets, dtype=np.int32)[column.offset :][: len(column) + 1]
-        texts = np.frombuffer(texts or b"", dtype=np.uint8)[ends[0] : ends[-1]]
-        if len(texts) and not (texts.min() >= ord("0") and texts.max() <= ord("9")):
-            return None
-        n_digits = len(texts)
-    elif not pa.types.is_integer(column.type):
+    is_text = pa.types.is_string(column.type)
+    if not (is_text or pa.types.is_integer(column.type)):
         return None
+    if is_text:
+        _, ends, texts = column.buffers()
+        ends = np.frombuffer(ends, dtype=np.int32)[column.offset :][: len(column) + 1]
+        texts = np.frombuffer(texts or b"", dtype=np.uint8)[ends[0] : ends[-1]]  # of all rows, one behind the other
+        if len(texts) and not ord("0") <= texts.min() <= texts.max() <= ord("9"):
+            return None  # a sign, a space, a letter: arrow would read even 0x1F as a number
     try:
         numbers = pc.cast(column, pa.int32())
-    except pa.ArrowInvalid:  # beyond int32, or an empty text that is not missing
+    except pa.ArrowInvalid:  # too large for int32, or no digit at all
         return None
     if numbers.null_count < len(numbers):
         least, largest = pc.min_max(numbers).as_py().values()
         if not 0 <= least <= largest < SMALL:
             return None
     numbers = numbers.fill_null(-1).to_numpy(zero_copy_only=False)
-    # A number of only digits has leading zeros exactly where it is longer than need be: one is enough to change the sum.
-    if n_digits is not None and n_digits != sum(np.count_nonzero(numbers >= n) for n in (0, *(10**p for p in range(1, 8)))):
-        return None
+    if is_text:  # only leading zeros make digits longer than the number needs: a single one changes the sum
+        powers = [0] + [10**n for n in range(1, len(str(SMALL)))]
+        if len(texts) != sum(np.count_nonzero(numbers >= power) for power in powers):
+            return None
     return numbers
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.interactions import Interactions, RepeatedPairs
 
 # 4 users and 6 items; user 3 and item 5 have nothing
 USERS = [1, 0, 0, 2, 1, 0]
@@ -40,6 +40,19 @@ def test_frozen_and_apart_from_what_it_was_made_of():
         log.pair_keys[0] = 0
 
 
+def test_an_array_that_nobody_can_change_is_shared_and_any_other_copied():
+    frozen, items = np.array(USERS, dtype=np.int32), np.array(ITEMS, dtype=np.int32)
+    frozen.setflags(write=False)
+    log = Interactions(frozen, items, 4, 6)
+    assert log.users is frozen and not np.shares_memory(log.items, items)
+    view = items[:]
+    view.setflags(write=False)  # `items` can still be written to
+    assert not np.shares_memory(Interactions(frozen, view, 4, 6).items, items)
+    wide = np.array(ITEMS, dtype=np.int64)
+    wide.setflags(write=False)
+    assert Interactions(frozen, wide, 4, 6).items.dtype == np.int32
+
+
 def test_user_items_has_the_shape_of_the_catalogue(log):
     matrix = log.user_items()
     assert matrix.shape == (4, 6) and matrix.dtype == np.float32
@@ -50,6 +63,32 @@ def test_user_items_has_the_shape_of_the_catalogue(log):
 
 def test_pair_keys_are_sorted_and_speak_of_pairs(log):
     assert log.pair_keys.tolist() == sorted(user * 6 + item for user, item in zip(USERS, ITEMS))
+
+
+@pytest.mark.parametrize("order", ["in order", "by user", "by item", "shuffled"])
+def test_the_order_of_the_rows_changes_neither_keys_nor_matrix(order):
+    rng = np.random.default_rng(5)
+    users, items = np.divmod(np.sort(rng.choice(40 * 70, 900, replace=False)), 70)
+    rows = {
+        "in order": np.arange(900),
+        "by user": np.lexsort((rng.random(900), users)),
+        "by item": np.lexsort((users, items)),
+        "shuffled": rng.permutation(900),
+    }[order]
+    log = Interactions(users[rows], items[rows], 45, 75)  # the last five of both have nothing
+    assert log.pair_keys.dtype == np.int64 and log.pair_keys.tolist() == (users * 75 + items).tolist()
+    matrix = log.user_items()
+    assert matrix.has_canonical_format and matrix.shape == (45, 75) and matrix.dtype == np.float32
+    dense = np.zeros((45, 75))
+    dense[users, items] = 1
+    np.testing.assert_array_equal(matrix.toarray(), dense)
+
+
+def test_the_matrix_may_be_changed_and_the_log_stays():
+    log = Interactions(np.array([0, 0, 1]), np.array([1, 4, 2]), 4, 6)  # in order: no sort stands between
+    matrix = log.user_items()
+    matrix.indices[:] = 0
+    assert log.items.tolist() == [1, 4, 2]
 
 
 def test_take_by_mask_and_by_place(timed):
@@ -85,6 +124,18 @@ def test_fingerprint_is_the_content(log, timed):
         Interactions(np.array(USERS), np.array(ITEMS), 5, 6).fingerprint,
     ]
     assert len({log.fingerprint, *others}) == 5
+
+
+def test_fingerprints_that_runs_have_noted_stay(log, timed):
+    assert (log.fingerprint, timed.fingerprint) == ("70f0bd727b7f325b", "8bb958b31794d7bf")
+
+
+@pytest.mark.parametrize("rows", [[0, 0, 1, 1, 2], [0, 1, 2, 1, 0], [1, 2, 0, 0, 1]])
+def test_repeated_pairs_are_named_whatever_the_order(rows):
+    users, items = np.array([0, 0, 3]), np.array([2, 4, 1])
+    with pytest.raises(RepeatedPairs, match="pairs must be distinct; 2 appear again") as caught:
+        Interactions(users[rows], items[rows], 4, 6)
+    assert caught.value.keys.tolist() == [0 * 6 + 2, 0 * 6 + 4]
 
 
 def test_what_is_refused():

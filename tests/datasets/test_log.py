@@ -226,6 +226,114 @@ def test_of_a_repeated_pair_the_first_row_stays_with_its_time(write):
     assert log.notes == ("log.csv: 2 of 5 rows repeat a pair and were merged",)
 
 
+# ---- ids that are small whole numbers take a shorter way, without texts; what comes out is the same
+
+
+@pytest.fixture
+def read_as_texts(monkeypatch):
+    """Reads as if no number were small: every id goes the long way."""
+
+    def read(path):
+        with monkeypatch.context() as patch:
+            patch.setattr(log_module, "SMALL", 0)
+            return read_log(path)
+
+    return read
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(log_module, "BLOCK_BYTES", 1000)
+    monkeypatch.setattr(log_module, "BLOCK_ROWS", 60)
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "parquet"])
+@pytest.mark.parametrize("order", ["as it comes", "by user", "by user and item"])
+def test_both_ways_give_the_same(random_frame, tmp_path, small_blocks, read_as_texts, kind, order):
+    by = {"as it comes": "timestamp", "by user": "user_id", "by user and item": ["user_id", "item_id"]}[order]
+    frame = random_frame.sort_values(by, kind="stable")
+    path = tmp_path / f"log.{kind}"
+    frame.to_parquet(path, index=False) if kind == "parquet" else frame.to_csv(path, index=False)
+    log, long_way = read_log(path), read_as_texts(path)
+    assert_same(log, long_way)
+    assert log.notes == long_way.notes and any("repeat a pair" in note for note in log.notes)
+    users, items, user_codes, item_codes, times = oracle(frame)
+    assert log.users.ids.tolist() == users and log.users.ids.dtype == np.int64
+    assert (log.interactions.users.tolist(), log.interactions.items.tolist()) == (user_codes, item_codes)
+    assert log.interactions.timestamps.tolist() == times
+
+
+# Hexadecimal 0xFFFFF is as long as the number that it is, 1048575.
+NAMES = ["007", "00", "+7", "-0", "7.0", "1e3", "0x1F", "0xFFFFF", "0xffffffff", "x", "١", '"012"', "NA", "9" * 19, "9" * 40]
+NUMBERS = ["-7", " 7", "7 ", '"12"', '""', "", "16777215", "16777216", "2147483648", "123456789012345678"]
+
+
+@pytest.mark.parametrize("odd", NAMES + NUMBERS)
+@pytest.mark.parametrize("row", [0, 700, 1499])
+def test_an_odd_id_after_many_plain_ones(write, small_blocks, read_as_texts, odd, row):
+    users = [str(n * 7919 % 1_048_576) for n in range(1500)]
+    users[5], users[row] = "1048575", odd
+    path = write(text_of([(user, n % 60, n) for n, user in enumerate(users)]))
+    log, long_way = read_log(path), read_as_texts(path)
+    assert_same(log, long_way)
+    assert log.notes == long_way.notes
+    texts = [str(user) for user in log.users.ids_of(log.interactions.users)]
+    assert texts == [user.strip().strip('"') for user in users if user.strip('"')]
+    assert (log.users.ids.dtype == np.int64) == (odd in NUMBERS)
+    assert log.items.ids.dtype == np.int64  # the other column stays on its way
+
+
+@pytest.mark.parametrize("ids", [["1", "01", "10"], ["0", "00"], ["12", "012", "12"]])
+def test_zeros_in_front_are_found_among_ids_of_the_same_number(write, ids):
+    log = read_log(write(text_of([(user, n, n) for n, user in enumerate(ids)])))
+    assert [row[0] for row in rows_of(log)] == ids
+
+
+def test_large_and_far_apart_numbers_need_no_table(write, write_parquet):
+    users = [10**17, 5, 10**12 + 1, 16_777_216, -3, 10**17]
+    rows = [(user, n, n) for n, user in enumerate(users)]
+    for path in (write(text_of(rows)), write_parquet(pd.DataFrame(rows, columns=HEADER).to_dict("list"))):
+        log = read_log(path)
+        assert rows_of(log) == rows and log.users.ids.tolist() == [-3, 5, 16_777_216, 10**12 + 1, 10**17]
+
+
+@pytest.mark.parametrize("kind", [pa.int16(), pa.int64(), pa.uint32(), pa.string()])
+def test_parquet_numbers_that_grow_large_in_a_later_batch(write_parquet, small_blocks, kind):
+    users = [n % 50 for n in range(500)] + [300, 7]
+    if kind != pa.int16():
+        users[400] = 2**31 + 5
+    column = pa.array([None if n == 450 else user for n, user in enumerate(users)]).cast(kind)
+    log = read_log(write_parquet({"user_id": column, "item_id": np.arange(502)}))
+    assert rows_of(log) == [(user, n) for n, user in enumerate(users) if n != 450]
+    assert log.users.ids.dtype == np.int64
+
+
+def test_parquet_columns_that_are_slices_of_longer_ones(write_parquet, small_blocks):
+    users = pa.array([f"{n % 37}" for n in range(1000)])
+    log = read_log(write_parquet({"user_id": users.slice(333), "item_id": np.arange(667)}, row_group_size=100))
+    assert [row[0] for row in rows_of(log)] == [n % 37 for n in range(333, 1000)]
+
+
+def test_a_text_column_in_memory_is_read_between_its_ends():
+    column = pa.array(["x", "007", "12", None, "5", "0008"])
+    assert log_module._small_numbers(column.slice(2, 3)).tolist() == [12, -1, 5]
+    assert log_module._small_numbers(column.slice(1, 3)) is None and log_module._small_numbers(column.slice(4)) is None
+    assert log_module._small_numbers(column.slice(3, 1)).tolist() == [-1]
+    assert log_module._small_numbers(column.slice(6)).tolist() == []
+
+
+@pytest.mark.parametrize("order", ["in order", "shuffled"])
+def test_repeated_pairs_of_numbers_in_any_order(write, small_blocks, order):
+    rng = np.random.default_rng(1)
+    rows = [(n // 30, n % 30, n) for n in range(3000)]
+    rows += [(user, item, time + 5000) for user, item, time in rows[::10]]
+    rows = sorted(rows) if order == "in order" else [rows[n] for n in rng.permutation(len(rows))]
+    log = read_log(write(text_of(rows)))
+    first = pd.DataFrame(rows, columns=HEADER).drop_duplicates(["user_id", "item_id"])
+    assert rows_of(log) == list(first.itertuples(index=False, name=None))
+    assert log.notes == ("log.csv: 300 of 3,300 rows repeat a pair and were merged",)
+
+
 # ---- Parquet
 
 
@@ -390,6 +498,13 @@ def test_a_missing_time_in_parquet_is_refused(write_parquet):
 def test_a_text_that_is_no_date_is_shown_with_its_row(write, given, bad):
     with pytest.raises(ValueError, match=rf"wants seconds since 1970 or ISO dates .*data row 3 has '{bad}'. Convert it"):
         read_log(write(text_of([("a", 1, given), ("a", 2, given), ("b", 2, f'"{bad}"'), ("b", 1, given)])))
+
+
+def test_times_get_a_fraction_after_the_first_block(write, monkeypatch):
+    monkeypatch.setattr(log_module, "BLOCK_BYTES", 100)
+    times = [1000] * 20 + [1000.5]  # in the third block
+    log = read_log(write(text_of([(n, 1, time) for n, time in enumerate(times)])))
+    assert log.interactions.timestamps.tolist() == [1000] * 21
 
 
 def test_a_time_of_another_kind_in_a_later_block_is_shown(write, monkeypatch):
