@@ -203,13 +203,12 @@ class NCF(Recommender):
 
     def score(self, users: Tensor, history: History) -> Tensor:
         side = self._items_once()
-        product_weight, tower_weight = self._output_weights()
-        product = self.user_factors(users) * product_weight if self.has_product else None
         if side.tower is not None:
-            return side.tower.scores(self._user_half(users), product)
+            return side.tower.scores(users)
+        product_weight, tower_weight = self._output_weights()
         scores = torch.zeros(len(users), self.catalogue.n_items, device=users.device) + self.output.bias
         if self.has_product:
-            scores += product @ side.factors.T
+            scores += (self.user_factors(users) * product_weight) @ side.factors.T
         if self.has_tower:
             user_half = self._user_half(users)  # (B, layers[0])
             # A tile of users whose widest layer stays in the cache; a GPU is better fed with more.
@@ -222,17 +221,11 @@ class NCF(Recommender):
 
     def score_roughly(self, users: Tensor, history: History) -> Tensor | None:
         tower = self._items_once().tower
-        if tower is None or not tower.has_rough:
-            return None
-        product = self.user_factors(users) * self._output_weights()[0] if self.has_product else None
-        return tower.rough_scores(self._user_half(users), product)
+        return tower.rough_scores(users) if tower is not None and tower.has_rough else None
 
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:
         tower = self._items_once().tower
-        if tower is None:
-            return self._logits(users, items)
-        product = self.user_factors(users) * self._output_weights()[0] if self.has_product else None
-        return tower.scores(self._user_half(users), product, items)
+        return self._logits(users, items) if tower is None else tower.scores(users, items)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return self.known_users[users]  # the embedding of a user without train rows was never learned
@@ -250,9 +243,11 @@ class NCF(Recommender):
         native = tower_library()
         if native is None:
             return None
+        product_weight, tower_weight = self._output_weights()
         users = self._user_half(torch.arange(self.catalogue.n_users))
+        product = self.user_factors.weight * product_weight if self.has_product else None
         layers = [(layer.weight, layer.bias) for layer in self.tower[1:]]
-        return Tower(native, users, half, factors, layers, self._output_weights()[1], self.output.bias)
+        return Tower(native, users, half, product, factors, layers, tower_weight, self.output.bias)
 
     def _output_weights(self) -> tuple[Tensor, Tensor]:
         size = self.config.factors if self.has_product else 0

@@ -31,7 +31,7 @@ class Tower:
     Args:
         native: from `tower_library`.
         user_half: (n_users, H), item_half: (n_items, H); H = width of the first layer.
-        item_product: (n_items, f) or None: no product.
+        user_product: (n_users, f), item_product: (n_items, f); None: no product.
         layers: weight (N, K) and bias (N,) of each layer after the first.
         output: (width of the last layer,); bias: ().
     """
@@ -41,6 +41,7 @@ class Tower:
         native: ctypes.CDLL,
         user_half: Tensor,
         item_half: Tensor,
+        user_product: Tensor | None,
         item_product: Tensor | None,
         layers: Sequence[tuple[Tensor, Tensor]],
         output: Tensor,
@@ -49,32 +50,35 @@ class Tower:
         self._native = native
         self._multiple = native.tower_multiple()
         layers = [(self._filled(self._filled(weight).T).T, self._filled(b)) for weight, b in layers]  # (N, K), (N,)
-        self._item_half = self._filled(item_half)
-        self._item_product = None if item_product is None else self._filled(item_product)
+        # Of all users at once: of a few at a time torch would add them up in another order, and a pair have two scores.
+        self._user_half, self._item_half = self._filled(user_half), self._filled(item_half)
+        self._user_product, self._item_product = (
+            None if product is None else self._filled(product) for product in (user_product, item_product)
+        )
         self._widths = torch.tensor([self._item_half.shape[1], *(len(b) for _, b in layers)])
         self._weights = torch.cat([part.flatten() for weight, b in layers for part in (weight.T, b)]) if layers else None
         self._output = torch.cat([self._filled(output), bias.view(1)])
         self.has_rough = bool(native.tower_has_rough()) and bool(layers)  # one layer has nothing to multiply
         if self.has_rough:
-            self._prepare_rough(self._filled(user_half), layers)
+            self._prepare_rough(layers)
 
-    def scores(self, user_half: Tensor, user_product: Tensor | None, items: Tensor | None = None) -> Tensor:
-        """Exact: (B, H), (B, f) -> (B, n_items), or (B, C) of the given (B, C) items. A pair has one score, bit for bit."""
-        return self._run(self._filled(user_half), self._item_half, user_product, self._weights, items, rough=False)
+    def scores(self, users: Tensor, items: Tensor | None = None) -> Tensor:
+        """Exact: (B,) -> (B, n_items), or (B, C) of the given (B, C) items. A pair has one score, bit for bit."""
+        return self._run(users, self._user_half[users], self._item_half, self._weights, items, rough=False)
 
-    def rough_scores(self, user_half: Tensor, user_product: Tensor | None) -> Tensor:
-        """(B, H), (B, f) -> (B, n_items); the product is exact."""
-        return self._run(_rounded(self._filled(user_half) * self._steps), self._rough_items, user_product, self._rough_weights, None, rough=True)
+    def rough_scores(self, users: Tensor) -> Tensor:
+        """(B,) -> (B, n_items); the product is exact."""
+        return self._run(users, _rounded(self._user_half[users] * self._steps), self._rough_items, self._rough_weights, None, rough=True)
 
-    def _run(self, users: Tensor, items_side: Tensor, product: Tensor | None, weights, items, *, rough: bool) -> Tensor:
-        product = None if product is None else self._filled(product)
-        n = self._item_half.shape[0] if items is None else items.shape[1]
-        items = None if items is None else items.contiguous()
+    def _run(self, users: Tensor, user_half: Tensor, item_half: Tensor, weights: Tensor | None, items: Tensor | None, *, rough: bool) -> Tensor:
+        n = len(self._item_half) if items is None else items.shape[1]
         scores = torch.empty((len(users), n))
+        product = None if self._user_product is None else self._user_product[users]
         failed = call(
             self._native.tower,
-            users, len(users), items_side, product, self._item_product, 0 if product is None else product.shape[1],
-            len(self._widths), self._widths, weights, self._output, items, n, scores, int(rough), torch.get_num_threads(),
+            user_half, len(users), item_half, product, self._item_product, 0 if product is None else product.shape[1],
+            len(self._widths), self._widths, weights, self._output, None if items is None else items.contiguous(), n, scores,
+            int(rough), torch.get_num_threads(),
         )  # fmt: skip
         if failed:
             raise MemoryError("no memory for the tower's hidden values")
@@ -83,8 +87,8 @@ class Tower:
     def _filled(self, values: Tensor) -> Tensor:
         return filled(values.detach(), self._multiple)
 
-    def _prepare_rough(self, users: Tensor, layers: list[tuple[Tensor, Tensor]]) -> None:
-        items = self._item_half
+    def _prepare_rough(self, layers: list[tuple[Tensor, Tensor]]) -> None:
+        users, items = self._user_half, self._item_half
         # Half of an input may be large where the other half is as much below zero: 16 bits hold four times the range.
         largest = torch.stack([users.amax(0) + items.amax(0), users.abs().amax(0) / 4, items.abs().amax(0) / 4]).amax(0)
         largest = _above_zero(largest)

@@ -6,6 +6,7 @@ from recsys_lib.data.interactions import Interactions
 from recsys_lib.evaluation import ranking
 from recsys_lib.evaluation.ranking import rank, recommend, top_k
 from recsys_lib.models.base import Recommender
+from tests.conftest import catalogue_of, markets_of
 
 
 class Fixed(Recommender):
@@ -134,3 +135,94 @@ def test_blocks_cover_every_user_of_a_large_catalogue(monkeypatch):
     found = rank(Shift(Sizes, torch.zeros(1)), torch.arange(5), history=log, seen=log, k=1)
     assert found.items.flatten().tolist() == [0, 10, 20, 30, 40]
     assert ranking.rank is rank
+
+
+# ---- candidates by rough scores
+
+
+class Rough(Fixed):
+    """Has rough scores too: the exact ones plus an error."""
+
+    def __init__(self, catalogue, scores, error, cannot=()):
+        super().__init__(catalogue, scores, cannot)
+        self.rough, self.scored = self.scores + error, 0
+
+    def score(self, users, history):
+        self.scored += len(users)
+        return super().score(users, history)
+
+    def score_roughly(self, users, history):
+        return self.rough[users].clone()
+
+
+@pytest.fixture
+def many():
+    return catalogue_of(30, 900), markets_of(30, 900, 3, 20)
+
+
+@pytest.mark.parametrize("size", [0.0, 0.001, 0.1, 10.0])
+@pytest.mark.parametrize("k", [1, 5, 20])
+def test_rough_scores_choose_candidates_and_never_change_a_list(many, size, k):
+    catalogue, log = many
+    rng = np.random.default_rng(k)
+    scores, error = rng.normal(size=(30, 900)), size * rng.normal(size=(30, 900))
+    scores[4] = 0.0  # says nothing: popularity
+    model = Rough(catalogue, scores, error, cannot=[2])
+    asked = {"history": log, "seen": log, "k": k}
+    rough, exact = (rank(model, torch.arange(30), **asked, precision=precision) for precision in ("auto", "float32"))
+    for name in ("items", "scores", "fallback"):
+        assert torch.equal(getattr(rough, name), getattr(exact, name)), name
+    assert rough.fallback.nonzero().flatten().tolist() == [2, 4]
+
+
+def test_small_errors_leave_no_doubt_and_large_ones_do(many):
+    catalogue, log = many
+    scores = np.random.default_rng(0).normal(size=(30, 900))
+    error = np.random.default_rng(1).normal(size=(30, 900))
+    for size, wholly_scored in ((1e-4, 0), (3.0, 30)):
+        model = Rough(catalogue, scores, size * error)
+        # its score_items gathers from score: once for the candidates of every user
+        rank(model, torch.arange(30), history=log, seen=log, k=10)
+        assert model.scored == 30 + wholly_scored
+
+
+def test_rough_scores_that_are_no_numbers_are_not_trusted(many):
+    catalogue, log = many
+    scores = np.random.default_rng(0).normal(size=(30, 900))
+    model = Rough(catalogue, scores, np.full((30, 900), np.nan))
+    found = rank(model, torch.arange(30), history=log, seen=log, k=10)
+    assert torch.equal(found.items, rank(Fixed(catalogue, scores), torch.arange(30), history=log, seen=log, k=10).items)
+    diverged = Rough(catalogue, scores * np.nan, np.zeros((30, 900)))
+    with pytest.raises(ValueError, match="gives NaN scores"):
+        rank(diverged, torch.arange(30), history=log, seen=log, k=10)
+
+
+def test_a_user_who_has_seen_nearly_all_has_no_doubt_left(many):
+    catalogue, _ = many
+    users, items = np.repeat([0, 1], 895), np.tile(np.arange(895), 2)
+    log = Interactions(users, items, 30, 900)
+    model = Rough(catalogue, np.random.default_rng(0).normal(size=(30, 900)), 0.01)
+    found = rank(model, torch.arange(3), history=log, seen=log, k=7)
+    assert sorted(found.items[0].tolist()) == [-1, -1, 895, 896, 897, 898, 899]
+
+
+def test_an_unknown_precision_is_refused(toy_catalogue, toy_log):
+    with pytest.raises(ValueError, match="precision must be one of auto, float32; got 'bf16'"):
+        rank(Fixed(toy_catalogue, torch.zeros(4, 6)), torch.arange(4), history=toy_log, seen=toy_log, k=3, precision="bf16")
+
+
+def test_a_cpu_without_memory_halves_the_block_too(toy_catalogue, toy_log, monkeypatch):
+    model = Fixed(toy_catalogue, torch.rand(4, 6, generator=torch.Generator().manual_seed(0)))
+    whole = rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3)
+    original = Fixed.score
+
+    def short_of_memory(self, users, history):
+        if len(users) > 1:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes")
+        return original(self, users, history)
+
+    monkeypatch.setattr(Fixed, "score", short_of_memory)
+    assert torch.equal(whole.items, rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3).items)
+    monkeypatch.setattr(Fixed, "score", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
+    with pytest.raises(RuntimeError, match="another error"):
+        rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3)
