@@ -27,6 +27,7 @@ from recsys_lib.data.files import replacing
 
 # What the compiler may do, best first: macOS has no OpenMP by default, and old compilers do not know this processor.
 _FLAGS = (["-march=native", "-fopenmp"], ["-march=native"], [])
+_UNKNOWN_TO_C = (torch.bfloat16, torch.float16)
 _BASE = ["-O3", "-fno-math-errno", "-shared", "-fPIC", "-std=gnu11"]
 
 
@@ -97,14 +98,16 @@ def _processor() -> str:
 def call(function: Callable[..., int], *values: Tensor | int | None) -> int:
     """What a C function returns that takes pointers and int64_t; its tensors stay alive until then.
 
-    Raises: ValueError for a tensor that is not contiguous or not on the CPU: C would read something else.
+    Raises: ValueError for a tensor that is not contiguous, not on the CPU, or of a half precision: C would misread it.
     """
     taken = []
     for value in values:
         if isinstance(value, int):
             taken.append(ctypes.c_int64(value))
             continue
-        if value is not None and (value.device.type != "cpu" or not value.is_contiguous()):
-            raise ValueError(f"wanted a contiguous tensor on the CPU; got one on {value.device} with strides {value.stride()}")
+        if value is not None and (value.device.type != "cpu" or not value.is_contiguous() or value.dtype in _UNKNOWN_TO_C):
+            raise ValueError(
+                f"wanted a contiguous tensor on the CPU; got {value.dtype} on {value.device} with strides {value.stride()}"
+            )
         taken.append(ctypes.c_void_p(None if value is None else value.data_ptr()))
     return function(*taken)

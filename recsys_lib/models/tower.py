@@ -118,6 +118,7 @@ class TowerLoss(torch.autograd.Function):
     """
 
     @staticmethod
+    @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # under autocast the halves come in bfloat16
     def forward(
         ctx, native: ctypes.CDLL, user_half: Tensor, item_half: Tensor, user_product: Tensor | None, item_product: Tensor | None,
         output: Tensor, bias: Tensor, *layers: Tensor,
@@ -158,6 +159,7 @@ class TowerLoss(torch.autograd.Function):
         return losses.sum().float()
 
     @staticmethod
+    @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         return None, *(None if part is None else part.mul_(gradient) for part in ctx.gradients)
 

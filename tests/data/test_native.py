@@ -72,7 +72,9 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
 
 
 def test_c_is_never_handed_a_tensor_that_it_would_misread():
-    with pytest.raises(ValueError, match=r"wanted a contiguous tensor on the CPU; got one on cpu with strides \(1, 3\)"):
+    with pytest.raises(ValueError, match=r"wanted a contiguous tensor on the CPU; got torch.float32 on cpu with strides \(1, 3\)"):
         native.call(lambda *_: 0, torch.zeros(2, 3).T)
-    with pytest.raises(ValueError, match="got one on meta"):
+    with pytest.raises(ValueError, match="got torch.float32 on meta"):
         native.call(lambda *_: 0, torch.zeros(2, device="meta"))
+    with pytest.raises(ValueError, match="got torch.bfloat16 on cpu"):
+        native.call(lambda *_: 0, torch.zeros(2, dtype=torch.bfloat16))

@@ -6,9 +6,12 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.splits import leave_one_out
+from recsys_lib.evaluation.evaluator import Evaluator
 from recsys_lib.models import build_model
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
+from tests.conftest import catalogue_of, markets_of
 
 
 def prepared(catalogue, log, **options):
@@ -53,6 +56,60 @@ def test_the_loss_is_the_multinomial_one(market_catalogue, market_log, training)
     x = dense(market_log)
     assert count == 60
     assert float(total.detach()) == pytest.approx(float(-(x * F.log_softmax(plain_logits(model, x), 1)).sum().detach()), rel=1e-5)
+
+
+def gradients_of(model, total):
+    model.zero_grad()
+    total.backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+@pytest.mark.parametrize("layers", [[7], [9, 5]])
+def test_every_gradient_is_that_of_the_written_out_loss(market_catalogue, market_log, layers):
+    model = prepared(market_catalogue, market_log, layers=layers, dropout=0.0).train()
+    batch = next(model.batches(market_log, torch.Generator().manual_seed(0), batch_size=1000, epoch=1))
+    ours = gradients_of(model, model.loss(batch)[0] / 7)
+    x = dense(market_log)
+    for name, gradient in gradients_of(model, -(x * F.log_softmax(plain_logits(model, x), 1)).sum() / 7).items():
+        assert torch.allclose(ours[name], gradient, rtol=1e-4, atol=1e-5), name
+
+
+def test_a_catalogue_wider_than_a_stripe_loses_no_column():
+    """1,200 items are three stripes of the output layer, the last one short."""
+    log = markets_of(50, 1200, 4, 30)
+    model = prepared(catalogue_of(50, 1200), log, layers=[6], dropout=0.0).train()
+    batch = next(model.batches(log, torch.Generator().manual_seed(0), batch_size=1000, epoch=1))
+    x = dense(log)
+    wanted = -(x * F.log_softmax(plain_logits(model, x), 1)).sum()
+    total, _ = model.loss(batch)
+    assert float(total.detach()) == pytest.approx(float(wanted.detach()), rel=1e-5)
+    ours, theirs = gradients_of(model, total), gradients_of(model, wanted)
+    assert torch.allclose(ours["output.bias"], theirs["output.bias"], rtol=1e-4, atol=1e-4)
+
+
+def test_bfloat16_is_near_and_learns_as_well(market_catalogue, market_log):
+    model = prepared(market_catalogue, market_log, layers=[9, 5], dropout=0.0).train()
+    batch = next(model.batches(market_log, torch.Generator().manual_seed(0), batch_size=1000, epoch=1))
+    exact = gradients_of(model, model.loss(batch)[0])
+    with torch.autocast("cpu", torch.bfloat16):
+        total, _ = model.loss(batch)
+    low = gradients_of(model, total)
+    assert float(total.detach()) == pytest.approx(float(model.loss(batch)[0].detach()), rel=0.01)
+    for name, gradient in exact.items():
+        assert low[name].dtype == torch.float32
+        assert float((low[name] - gradient).norm()) < 0.02 * float(gradient.norm()), name
+
+    split = leave_one_out(market_log, seed=1)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        model = build_model("multi_dae", market_catalogue, seed=3, layers=[20])
+        config = train_config("multi_dae", epochs=40, batch_size=20, learning_rate=1e-2, precision=precision, device="cpu", tensorboard=False)
+        Trainer(config).repeat(model, split.train, [1e-2] * 40)
+        assert {p.dtype for p in model.parameters()} == {torch.float32}
+        found.append(Evaluator(split.test, seen=split.known_before_test, ks=[5]).evaluate(model))
+    low, high = found[0].interval("recall@5")
+    assert low <= found[1].mean("recall@5") <= high
+    assert found[1].mean("recall@5") > 0.3  # of 10 items of a market, 5 were seen
 
 
 def test_the_loss_of_a_known_network_by_hand(toy_catalogue):
