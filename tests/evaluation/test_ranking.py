@@ -118,8 +118,8 @@ def test_recommend_says_who_has_too_little_left(toy_catalogue, toy_log):
 
 
 def test_blocks_cover_every_user_of_a_large_catalogue(monkeypatch):
-    # 2^20 / 400,000 items: two users a block, and a last block of one
-    n_items = 400_000
+    # 2^22 / 2,000,000 items: two users a block, and a last block of one
+    n_items = 2_000_000
     log = Interactions([0, 1, 2, 3, 4], [1, 2, 3, 4, 5], 5, n_items)
 
     class Shift(Fixed):
