@@ -7,6 +7,7 @@ Python file goes the slower way to the same answer.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
 import hashlib
@@ -48,9 +49,11 @@ def _library(source: Path) -> ctypes.CDLL | None:
     folder = _folder()
     built = folder / f"{source.stem}-{key[:20]}.so"
     try:
-        if not built.is_file():
-            with replacing(built) as part:
-                _compile(compiler, source, part)
+        if built.is_file():
+            with contextlib.suppress(OSError):  # half a file, or from a machine with newer system libraries: made anew
+                return ctypes.CDLL(str(built))
+        with replacing(built) as part:
+            _compile(compiler, source, part)
         return ctypes.CDLL(str(built))
     except (OSError, subprocess.SubprocessError) as error:
         said = getattr(error, "stderr", None) or error
@@ -71,10 +74,11 @@ def _compile(compiler: str, source: Path, target: Path) -> None:
 
 def _folder() -> Path:
     """Of this account alone, never on a shared Drive: what lies here is run."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recsys_lib"
     try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "recsys_lib"
         cache.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.access(cache, os.W_OK) and (not hasattr(os, "getuid") or cache.stat().st_uid == os.getuid()):
+        facts = cache.stat()
+        if os.access(cache, os.W_OK) and facts.st_uid == os.getuid() and not facts.st_mode & 0o022:
             return cache
     except (OSError, RuntimeError):  # no home folder, or one that cannot be written
         pass

@@ -5,6 +5,7 @@ the lower index, NaN before everything. The first pass takes the largest score o
 k-th of these is a bar that at least k scores reach. The second pass lists what reaches the bar: little more than k. Where
 many scores are equal the list fills up; then its k best stay and the bar rises. */
 
+#include <float.h>
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -86,7 +87,9 @@ static float first_bar(const float *row, int64_t n, int64_t k, uint64_t *list) {
     }
     if (groups < k) return -INFINITY;
     select_largest(list, groups, k);
-    return nextafterf(smallest_score(list, k), -INFINITY);
+    float bar = smallest_score(list, k);
+    /* A denormal bar would equal 0 where a library has switched denormals off. */
+    return fabsf(bar) < FLT_MIN ? -FLT_MIN : nextafterf(bar, -INFINITY);
 }
 
 static void one_row(const float *row, int64_t n, int64_t k, uint64_t *list, int64_t room, float *values, int64_t *indexes) {
@@ -110,7 +113,7 @@ static void one_row(const float *row, int64_t n, int64_t k, uint64_t *list, int6
             }
         }
     }
-    for (int64_t i = 0; count < k; i++) /* only -inf is left: by index */
+    for (int64_t i = 0; count < k && i < n; i++) /* only -inf is left: by index */
         if (row[i] == -INFINITY) list[count++] = key_of(row[i], (uint32_t)i);
     select_largest(list, count, k);
     sort_descending(list, k);

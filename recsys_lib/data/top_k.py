@@ -20,6 +20,7 @@ def top_k(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None = None) -> 
         hide: ends (B + 1,) and indexes (nnz,) int64, as a History has them: those of each row become -inf before.
     Returns:
         values (B, k), indexes (B, k) int64.
+    Raises: ValueError when k is not in 0..n.
     """
     values, indexes, unsettled = top_k_unsettled(scores, k, hide)
     tied = torch.nonzero(unsettled).flatten()
@@ -31,7 +32,9 @@ def top_k(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None = None) -> 
 def top_k_unsettled(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, Tensor, Tensor]:
     """top_k that asks the device nothing, so that a GPU need not stop for it; (B,) bool says which rows are unsettled:
     of several scores that equal the k-th some were chosen, and not by index."""
-    ends, hidden = (None, None) if hide is None else hide
+    if not 0 <= k <= scores.shape[1]:
+        raise ValueError(f"k must lie in 0..{scores.shape[1]}, the length of a row; got {k}")
+    ends, hidden = (None, None) if hide is None else (hide[0].long(), hide[1].long())
     fast = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
     native = library(_SOURCE) if fast else None
     if native is None:

@@ -267,7 +267,10 @@ def _delimited_batches(
             types = {found["user"]: pa.string(), found["item"]: pa.string()}  # "007" and "7" as they stand there
             if found["timestamp"]:  # times of a type that is known are read in half the time
                 size = FIRST_BLOCKS * BLOCK_BYTES
-                start = pa.BufferReader(source().read(size + 1))  # one more: its last row may be cut, and is not looked at
+                start = bytes(source().read(size))
+                if len(start) == size:  # up to the end of a row: a letter of cp949 has two bytes, neither of them this
+                    start = start[: start.rfind(b"\n") + 1] or start
+                start = pa.BufferReader(start)
                 types |= {field.name: field.type for field in opened(start, [found["timestamp"]], {}, size).schema}
             yield from opened(source(), list(types), types, BLOCK_BYTES)
         except OSError as error:

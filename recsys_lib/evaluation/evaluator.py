@@ -181,7 +181,7 @@ class Evaluator:
         self.history = seen if history is None else history
         self.ks = tuple(sorted(set(ks)))
         _check_parts(held_out, seen, self.history, self.ks)
-        for name, rows in (("seen", seen), ("history", self.history)):
+        for name, rows in (("seen", seen), *([] if self.history is seen else [("history", self.history)])):
             shared = count_shared(held_out, rows.pair_keys)
             if shared:
                 raise ValueError(

@@ -129,7 +129,8 @@ def _by_candidates(
     estimates = estimates.gather(1, order)
     left = estimates != -torch.inf  # NaN is left, and leaves a doubt
     exact = model.score_items(users, known, candidates).masked_fill_(~left, -torch.inf)
-    error = torch.where(left, exact - estimates, 0.0).abs().amax()
+    # An infinite estimate says that it is none: a candidate, and no measure of the others' errors.
+    error = torch.where(left & ~estimates.isinf(), exact - estimates, 0.0).abs().amax()
     values, places = top_k(exact, k)
     certain = (values[:, -1] - estimates.amin(1) > 2 * error) | ~left.all(1)  # not left: there are no other items
     return values, candidates.gather(1, places), ~certain

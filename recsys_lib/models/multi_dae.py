@@ -5,7 +5,8 @@
 
 The first layer never sees a dense row: it is a weighted sum of the embeddings of the row's items, with the dropout on
 those items. The loss and its gradient take one (B, n_items) tensor, in which logits become probabilities and these
-the gradient: neither targets nor copies of that size exist. Source: Liang et al., Variational Autoencoders for Collaborative Filtering, WWW 2018 (Mult-DAE).
+the gradient: neither targets nor copies of that size exist. Source: Liang et al., Variational Autoencoders for
+Collaborative Filtering, WWW 2018 (Mult-DAE).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from recsys_lib.data.interactions import History, Interactions
@@ -68,9 +70,10 @@ class MultinomialLoss(torch.autograd.Function):
         logsumexp = largest - change.amax(1).float().log()  # the largest probability is no less than 1 / n_items
         change[rows, items] -= (1 / lengths.clamp(min=1)).to(dtype)[rows]  # an item stands once in a row
         ctx.save_for_backward(change, low_hidden, low_weight, lengths)
-        return lengths @ logsumexp - at_items
+        return (lengths * logsumexp).sum() - at_items  # not a product of vectors: autocast would make it bfloat16
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         change, low_hidden, low_weight, lengths = ctx.saved_tensors
         scale = (lengths * gradient)[:, None]  # on the narrow side of each product

@@ -186,7 +186,8 @@ class NCF(Recommender):
 
     def loss(self, batch: Candidates) -> tuple[Tensor, int]:
         users, items = batch.users, batch.items
-        if self.has_tower and users.device.type == "cpu" and not self.config.dropout and (native := tower_library()) is not None:
+        native = tower_library() if self._fits_tower() and not self.config.dropout else None
+        if native is not None:
             product_weight, tower_weight = self._output_weights()
             product, factors = None, None
             if self.has_product:
@@ -237,8 +238,11 @@ class NCF(Recommender):
             self._item_side = ItemSide(factors, half, self._tower(factors, half))
         return self._item_side
 
+    def _fits_tower(self) -> bool:
+        return self.has_tower and self.device.type == "cpu" and self.output.weight.dtype == torch.float32
+
     def _tower(self, factors: Tensor | None, half: Tensor | None) -> Tower | None:
-        if half is None or half.device.type != "cpu" or self.training:  # while it trains there is dropout
+        if not self._fits_tower() or self.training:  # while it trains there is dropout
             return None
         native = tower_library()
         if native is None:
@@ -267,8 +271,9 @@ class NCF(Recommender):
     def _candidate_half(self, items: Tensor) -> Tensor:
         # More candidates than items: each item once and then look up, instead of the same item again and again.
         if items.numel() >= self.catalogue.n_items:
-            # embedding, not an index: its gradient is added up in one order, so two threads give the same digits twice
-            return F.embedding(items, self._item_half(torch.arange(self.catalogue.n_items, device=items.device)))
+            # embedding, not an index: its gradient is added up in one order, so two threads give the same digits twice;
+            # in float32, also under autocast: an item's many small gradients would stop adding up in bfloat16
+            return F.embedding(items, self._item_half(torch.arange(self.catalogue.n_items, device=items.device)).float())
         return self._item_half(items.flatten()).view(*items.shape, -1)
 
     def _user_half(self, users: Tensor) -> Tensor:

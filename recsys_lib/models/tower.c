@@ -22,7 +22,7 @@ typedef float vec __attribute__((vector_size(4 * LANES), aligned(4), may_alias))
 typedef int32_t veci __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
 #define AT(address) (*(vec *)(address))
 
-static inline vec where_positive(vec test, vec x) { return (vec)((veci)x & (test > 0)); }
+static inline vec where_positive(vec test, vec x) { return (vec)((veci)x & ~(test <= 0)); } /* NaN stays NaN */
 static inline vec relu(vec x) { return where_positive(x, x); }
 static inline vec as_it_is(vec x) { return x; }
 
@@ -120,10 +120,11 @@ static void tile(const Task *t, int64_t user, int64_t start, int64_t stop, float
 #include <immintrin.h>
 #define HAS_ROUGH 1
 
-/* As MULTIPLY, with x in 0 .. 255 and W in -127 .. 127: relu(sum * factor + b), in 0 .. 255 again or, at the end, float. */
+/* As MULTIPLY, with x in 0 .. 255 and W in -127 .. 127: relu(sum * factor + b), in 0 .. 255 again or, at the end, float.
+`over` is set for a pair with a value beyond 255: its score would be wrong by more than rounding. */
 #define MULTIPLY_ROUGH(NAME, N_PAIRS, N_VECTORS)                                                                   \
     static inline void NAME(const uint8_t *x, int64_t K, const int8_t *W, int64_t N, const float *factor,          \
-                            const float *b, void *y, int last) {                                                   \
+                            const float *b, void *y, int last, uint8_t *over) {                                    \
         __m512i sums[N_PAIRS][N_VECTORS];                                                                          \
         _Pragma("GCC unroll 16") for (int p = 0; p < N_PAIRS; p++)                                                 \
             _Pragma("GCC unroll 16") for (int v = 0; v < N_VECTORS; v++) sums[p][v] = _mm512_setzero_si512();      \
@@ -147,27 +148,29 @@ static void tile(const Task *t, int64_t user, int64_t start, int64_t stop, float
                 value = _mm512_max_ps(value, _mm512_setzero_ps());                                                 \
                 if (last)                                                                                          \
                     _mm512_storeu_ps((float *)y + p * N + 16 * v, value);                                          \
-                else                                                                                               \
+                else {                                                                                             \
+                    over[p] |= _mm512_cmp_ps_mask(value, _mm512_set1_ps(255.5f), _CMP_GT_OQ) != 0;                 \
                     _mm_storeu_si128((__m128i *)((uint8_t *)y + p * N + 16 * v),                                   \
                                      _mm512_cvtusepi32_epi8(_mm512_cvtps_epu32(value)));                           \
+                }                                                                                                  \
             }                                                                                                      \
     }
 MULTIPLY_ROUGH(multiply_rough_wide, FEW, WIDE)
 MULTIPLY_ROUGH(multiply_rough_narrow, MANY, NARROW)
 
-static void layer_rough(const uint8_t *x, int64_t K, const int8_t *W, int64_t N, void *y, int last) {
+static void layer_rough(const uint8_t *x, int64_t K, const int8_t *W, int64_t N, void *y, int last, uint8_t *over) {
     const float *factor = (const float *)(W + K * N), *b = factor + N;
     int64_t column = 0, bytes = last ? 4 : 1;
     for (; column + WIDE_COLUMNS <= N; column += WIDE_COLUMNS)
         for (int p = 0; p < TILE; p += FEW)
-            multiply_rough_wide(x + p * K, K, W + 4 * column, N, factor + column, b + column, (char *)y + (p * N + column) * bytes, last);
+            multiply_rough_wide(x + p * K, K, W + 4 * column, N, factor + column, b + column, (char *)y + (p * N + column) * bytes, last, over + p);
     for (; column < N; column += NARROW_COLUMNS)
         for (int p = 0; p < TILE; p += MANY)
-            multiply_rough_narrow(x + p * K, K, W + 4 * column, N, factor + column, b + column, (char *)y + (p * N + column) * bytes, last);
+            multiply_rough_narrow(x + p * K, K, W + 4 * column, N, factor + column, b + column, (char *)y + (p * N + column) * bytes, last, over + p);
 }
 
 static void tile_rough(const Task *t, int64_t user, int64_t start, int64_t stop, float *x_, float *y_) {
-    uint8_t *x = (uint8_t *)x_, *y = (uint8_t *)y_;
+    uint8_t *x = (uint8_t *)x_, *y = (uint8_t *)y_, over[TILE] = {0};
     int64_t K = t->widths[0];
     const int16_t *from_user = (const int16_t *)t->user_first + user * K;
     for (int64_t p = 0; p < TILE; p++) {
@@ -183,7 +186,7 @@ static void tile_rough(const Task *t, int64_t user, int64_t start, int64_t stop,
     const int8_t *W = t->weights;
     for (int64_t l = 1; l < t->n_layers; l++) {
         int64_t N = t->widths[l];
-        layer_rough(x, K, W, N, y, l == t->n_layers - 1);
+        layer_rough(x, K, W, N, y, l == t->n_layers - 1, over);
         W += K * N + 8 * N;
         K = N;
         uint8_t *read = x;
@@ -191,6 +194,8 @@ static void tile_rough(const Task *t, int64_t user, int64_t start, int64_t stop,
         y = read;
     }
     finish(t, user, start, stop, (float *)x);
+    for (int64_t i = start; i < stop; i++) /* a candidate for certain, and then scored exactly */
+        if (over[i - start]) t->scores[user * t->n + i] = INFINITY;
 }
 #else
 #define HAS_ROUGH 0

@@ -3,9 +3,9 @@
     h_1 = ReLU(u + i),  h_l = ReLU(W_l h_{l-1} + b_l),  score = w · h + p_u · q_i + b
 
 u and i are the halves of the split first layer. torch writes every layer of every pair to memory and reads it back: most
-of its time. tower.c works off all layers of 48 pairs at a time, in the nearest cache.
+of its time. tower.c works off all layers of 48 pairs at a time, in the nearest cache; so it does when it learns.
 
-Learning goes the same way: loss and gradients of a tile while it lies there. Where the processor can, there are also rough scores, multiplied in 8 bits: h in 0..255 and W in -127..127, each input and
+Where the processor can, there are also rough scores, multiplied in 8 bits: h in 0..255 and W in -127..127, each input and
 each output with its own scale. They choose candidates; what is reported is always the exact float32 score of those.
 """
 
@@ -17,6 +17,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from recsys_lib.data.native import call, library
@@ -58,7 +59,9 @@ class Tower:
         self._widths = torch.tensor([self._item_half.shape[1], *(len(b) for _, b in layers)])
         self._weights = torch.cat([part.flatten() for weight, b in layers for part in (weight.T, b)]) if layers else None
         self._output = torch.cat([self._filled(output), bias.view(1)])
-        self.has_rough = bool(native.tower_has_rough()) and bool(layers)  # one layer has nothing to multiply
+        numbers = (self._user_half, self._item_half, self._user_product, self._item_product, self._weights, self._output)
+        finite = all(bool(part.isfinite().all()) for part in numbers if part is not None)  # 8 bits know no NaN
+        self.has_rough = bool(native.tower_has_rough()) and bool(layers) and finite  # one layer has nothing to multiply
         if self.has_rough:
             self._prepare_rough(layers)
 
@@ -72,12 +75,12 @@ class Tower:
 
     def _run(self, users: Tensor, user_half: Tensor, item_half: Tensor, weights: Tensor | None, items: Tensor | None, *, rough: bool) -> Tensor:
         n = len(self._item_half) if items is None else items.shape[1]
-        scores = torch.empty((len(users), n))
+        scores = torch.empty((len(users), n), dtype=torch.float32)
         product = None if self._user_product is None else self._user_product[users]
         failed = call(
             self._native.tower,
             user_half, len(users), item_half, product, self._item_product, 0 if product is None else product.shape[1],
-            len(self._widths), self._widths, weights, self._output, None if items is None else items.contiguous(), n, scores,
+            len(self._widths), self._widths, weights, self._output, None if items is None else items.long().contiguous(), n, scores,
             int(rough), torch.get_num_threads(),
         )  # fmt: skip
         if failed:
@@ -94,7 +97,7 @@ class Tower:
         largest = _above_zero(largest)
         self._steps = 32 * 255 / largest  # (H,) steps of a half in 1; tower.c drops the 32 after it has added them
         self._rough_items = _rounded(items * self._steps)
-        some = users[:: max(1, len(users) // _SAMPLED)][:, None] + items[:: max(1, len(items) // _SAMPLED)]
+        some = users[:: -(-len(users) // _SAMPLED)][:, None] + items[:: -(-len(items) // _SAMPLED)]
         hidden = torch.relu_(some.flatten(0, 1))  # (pairs, H)
         parts = []
         for place, (weight, b) in enumerate(layers):
@@ -103,7 +106,7 @@ class Tower:
             whole = (weight / step[:, None]).round().to(torch.int8)  # (N, K)
             if place < len(layers) - 1:
                 hidden = torch.relu_(F.linear(hidden, *layers[place]))
-                largest = _above_zero(hidden.amax(0) * 1.25)  # what is larger still counts as this
+                largest = _above_zero(hidden.amax(0) * 1.5)  # a pair with more is told apart by tower.c
                 step, b = step * 255 / largest, b * 255 / largest
             n, k = whole.shape
             parts += [whole.view(n, k // 4, 4).transpose(0, 1).flatten(), step.view(torch.int8), b.contiguous().view(torch.int8)]
@@ -133,7 +136,7 @@ class TowerLoss(torch.autograd.Function):
         backwards = torch.cat([part.flatten() for w_in, _ in reversed(pairs) for part in (w_in.T, w_in.new_zeros(len(w_in)))]) if pairs else None
         widths = torch.tensor([users.shape[1], *(len(b) for _, b in pairs)])
         size, threads = sum(w_in.numel() + len(b) for w_in, b in pairs) + len(w) + 1, torch.get_num_threads()
-        of_weights, losses = torch.zeros(threads, size), torch.zeros(threads, dtype=torch.float64)
+        of_weights, losses = torch.zeros(threads, size, dtype=torch.float32), torch.zeros(threads, dtype=torch.float64)
         of_users, of_items = torch.zeros_like(users), torch.empty_like(items)
         of_products, of_factors = (None, None) if products is None else (torch.zeros_like(products), torch.empty_like(factors))
         failed = call(
@@ -159,9 +162,13 @@ class TowerLoss(torch.autograd.Function):
         return losses.sum().float()
 
     @staticmethod
+    @once_differentiable
     @torch.amp.custom_bwd(device_type="cpu")
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        return None, *(None if part is None else part.mul_(gradient) for part in ctx.gradients)
+        gradients, ctx.gradients = ctx.gradients, None
+        if gradients is None:
+            raise RuntimeError("the tower's gradients were handed out before; compute the loss again")
+        return None, *(None if part is None else part.mul_(gradient) for part in gradients)
 
 
 def filled(values: Tensor, multiple: int) -> Tensor:

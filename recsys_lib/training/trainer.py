@@ -312,6 +312,8 @@ class Trainer:
     def _identity(self, model: Recommender, train: Interactions) -> dict[str, str]:
         # Where it runs and how long it may go on does not change what the epochs so far were; all else does.
         settings = {k: v for k, v in asdict(self.config).items() if k not in ("device", "tensorboard", "epochs")}
+        if settings["precision"] == "float32":  # the only one there was: older trainings can go on
+            del settings["precision"]
         features = [model.catalogue.user_features, model.catalogue.item_features] if model.uses_features else []
         return {
             "model": model.name,

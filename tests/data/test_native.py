@@ -1,4 +1,5 @@
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -28,6 +29,40 @@ def test_a_c_file_is_compiled_once_and_called(tmp_path, own_cache, monkeypatch):
     monkeypatch.setattr(native, "_compile", lambda *_: pytest.fail("compiled a second time"))
     assert native.library(source) is not None
     assert [path.suffix for path in own_cache.iterdir()] == [".so"]
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", ["data/top_k.c", "models/tower.c"])
+def test_where_there_is_a_compiler_ours_compile(name):
+    """Elsewhere "no library" means "no compiler", and tests are skipped for it."""
+    assert native.library(Path(native.__file__).parents[1] / name) is not None
+
+
+@needs_compiler
+def test_a_broken_library_in_the_cache_is_made_anew(tmp_path, own_cache):
+    source = tmp_path / "twice.c"
+    source.write_text(DOUBLE)
+    native.library(source)
+    (built,) = own_cache.iterdir()
+    other = tmp_path / "other.c"  # the loader knows the first file by its inode; this one was never loaded
+    other.write_text(DOUBLE + "\n")
+    native._library.cache_clear()
+    native.library(other)
+    (broken,) = set(own_cache.iterdir()) - {built}
+    broken.unlink()
+    broken.write_bytes(b"half a file")
+    native._library.cache_clear()
+    assert native.call(native.library(other).twice, torch.tensor([1]), 1) == 1
+
+
+@needs_compiler
+def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, own_cache):
+    own_cache.mkdir(parents=True)
+    own_cache.chmod(0o777)
+    source = tmp_path / "twice.c"
+    source.write_text(DOUBLE)
+    assert native.library(source) is not None
+    assert not list(own_cache.iterdir())
 
 
 @needs_compiler

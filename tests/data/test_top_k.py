@@ -80,3 +80,20 @@ def test_unsettled_rows_are_named(way):
     scores = torch.tensor([[3.0, 2.0, 1.0, 0.0], [3.0, 1.0, 1.0, 1.0]])
     _, _, unsettled = top_k_unsettled(scores, 2)
     assert unsettled.tolist() == ([False, False] if way == "compiled" else [False, True])
+
+
+def test_zeros_are_not_lost_where_denormals_are_switched_off(way):
+    scores = torch.from_numpy(of_kind("nearly all zero", np.random.default_rng(0), (5, 3000)))
+    if not torch.set_flush_denormal(True):
+        pytest.skip("this processor cannot")
+    try:
+        _, indexes = top_k(scores.clone(), 700)
+    finally:
+        torch.set_flush_denormal(False)
+    assert indexes.tolist() == [slow_top_k(row, 700) for row in scores.tolist()]
+
+
+@pytest.mark.parametrize("k", [-1, 4])
+def test_more_than_there_is_is_refused(way, k):
+    with pytest.raises(ValueError, match=f"k must lie in 0..3, the length of a row; got {k}"):
+        top_k(torch.zeros(2, 3), k)

@@ -94,7 +94,7 @@ def test_bfloat16_is_near_and_learns_as_well(market_catalogue, market_log):
     with torch.autocast("cpu", torch.bfloat16):
         total, _ = model.loss(batch)
     low = gradients_of(model, total)
-    assert float(total.detach()) == pytest.approx(float(model.loss(batch)[0].detach()), rel=0.01)
+    assert float(total.detach()) == pytest.approx(float(model.loss(batch)[0].detach()), rel=1e-3)
     for name, gradient in exact.items():
         assert low[name].dtype == torch.float32
         assert float((low[name] - gradient).norm()) < 0.02 * float(gradient.norm()), name
