@@ -119,8 +119,13 @@ class Data:
     def asked(self, users: np.ndarray) -> Asked:
         return Asked(users, self.split.test.pair_keys, self.split.known_before_test.user_items(), self.device)
 
+    @cached_property
+    def evaluator(self) -> Evaluator:
+        """Made once, as for a training; what the others are asked is made beforehand too."""
+        return Evaluator(self.split.test, seen=self.split.known_before_test, ks=KS, list_length=max(KS))
+
     def evaluate(self, model: Recommender) -> Report:
-        return Evaluator(self.split.test, seen=self.split.known_before_test, ks=KS, list_length=max(KS)).evaluate(model)
+        return self.evaluator.evaluate(model)
 
     def part(self, n_users: int, note: str = "users") -> tuple[np.ndarray, float, str]:
         """The first users that are asked; which share of all they are; and that in words, empty for all of them."""

@@ -185,7 +185,7 @@ def _block_of_users(device: torch.device, n_items: int) -> int:
     """As many users as score at once: their scores fit a processor's cache, or a part of a GPU's free memory."""
     if device.type == "cpu":
         # With fewer than 64 rows a product waits for the other matrix to come from memory.
-        return max(1, 2**18 // n_items, min(64, 2**22 // n_items))
+        return max(1, 2**19 // n_items, min(64, 2**22 // n_items))
     size = min(2**26, torch.cuda.mem_get_info(device)[0] // 64)  # float32 scores, their copies, a model's hidden layers
     return max(1, size // n_items)
 
