@@ -1,7 +1,7 @@
 """The few loops that neither torch nor numpy can run at the processor's speed: small C files, compiled on this machine.
 
 A C file lies beside the Python file that uses it and says the same thing. It is compiled once, by the machine's own
-compiler for its own processor, in about a second. Where there is no compiler (Windows), `library` gives None and the
+compiler for its own processor, in about a second. Where there is no compiler (Windows), `compiled` gives None and the
 Python file goes the slower way to the same answer.
 """
 
@@ -32,7 +32,7 @@ _UNKNOWN_TO_C = (torch.bfloat16, torch.float16)
 _BASE = ["-O3", "-fno-math-errno", "-shared", "-fPIC", "-std=gnu11"]
 
 
-def library(source: Path) -> ctypes.CDLL | None:
+def compiled(source: Path) -> ctypes.CDLL | None:
     """The compiled functions of a C file, or None: no compiler here, or the variable RECSYS_NATIVE says "off"."""
     if os.environ.get("RECSYS_NATIVE", "").lower() == "off":
         return None

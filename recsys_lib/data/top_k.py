@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from recsys_lib.data.native import call, library
+from recsys_lib.data.native import call, compiled
 
 _SOURCE = Path(__file__).with_suffix(".c")
 
@@ -36,7 +36,7 @@ def top_k_unsettled(scores: Tensor, k: int, hide: tuple[Tensor, Tensor] | None =
         raise ValueError(f"k must lie in 0..{scores.shape[1]}, the length of a row; got {k}")
     ends, hidden = (None, None) if hide is None else (hide[0].long(), hide[1].long())
     fast = scores.device.type == "cpu" and scores.dtype == torch.float32 and scores.is_contiguous()
-    native = library(_SOURCE) if fast else None
+    native = compiled(_SOURCE) if fast else None
     if native is None:
         if hide is not None:
             rows = torch.repeat_interleave(torch.arange(len(scores), device=scores.device), ends.diff(), output_size=len(hidden))

@@ -20,7 +20,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
-from recsys_lib.data.native import call, library
+from recsys_lib.data.native import call, compiled
 
 _SOURCE = Path(__file__).with_suffix(".c")
 _SAMPLED = 256  # users and items whose pairs say how large a hidden value becomes
@@ -179,7 +179,7 @@ def filled(values: Tensor, multiple: int) -> Tensor:
 
 def tower_library() -> ctypes.CDLL | None:
     """tower.c, compiled; None where that cannot be: the models then use torch."""
-    native = library(_SOURCE)
+    native = compiled(_SOURCE)
     if native is not None:
         native.tower_multiple.restype = native.tower_has_rough.restype = ctypes.c_int64
     return native

@@ -23,11 +23,11 @@ def test_a_c_file_is_compiled_once_and_called(tmp_path, own_cache, monkeypatch):
     source = tmp_path / "twice.c"
     source.write_text(DOUBLE)
     values = torch.tensor([1, 2, 3])
-    assert native.call(native.library(source).twice, values, 3) == 3
+    assert native.call(native.compiled(source).twice, values, 3) == 3
     assert values.tolist() == [2, 4, 6]
     native._library.cache_clear()
     monkeypatch.setattr(native, "_compile", lambda *_: pytest.fail("compiled a second time"))
-    assert native.library(source) is not None
+    assert native.compiled(source) is not None
     assert [path.suffix for path in own_cache.iterdir()] == [".so"]
 
 
@@ -35,24 +35,24 @@ def test_a_c_file_is_compiled_once_and_called(tmp_path, own_cache, monkeypatch):
 @pytest.mark.parametrize("name", ["data/top_k.c", "models/tower.c"])
 def test_where_there_is_a_compiler_ours_compile(name):
     """Elsewhere "no library" means "no compiler", and tests are skipped for it."""
-    assert native.library(Path(native.__file__).parents[1] / name) is not None
+    assert native.compiled(Path(native.__file__).parents[1] / name) is not None
 
 
 @needs_compiler
 def test_a_broken_library_in_the_cache_is_made_anew(tmp_path, own_cache):
     source = tmp_path / "twice.c"
     source.write_text(DOUBLE)
-    native.library(source)
+    native.compiled(source)
     (built,) = own_cache.iterdir()
     other = tmp_path / "other.c"  # the loader knows the first file by its inode; this one was never loaded
     other.write_text(DOUBLE + "\n")
     native._library.cache_clear()
-    native.library(other)
+    native.compiled(other)
     (broken,) = set(own_cache.iterdir()) - {built}
     broken.unlink()
     broken.write_bytes(b"half a file")
     native._library.cache_clear()
-    assert native.call(native.library(other).twice, torch.tensor([1]), 1) == 1
+    assert native.call(native.compiled(other).twice, torch.tensor([1]), 1) == 1
 
 
 @needs_compiler
@@ -61,7 +61,7 @@ def test_a_cache_that_others_can_write_is_not_trusted(tmp_path, own_cache):
     own_cache.chmod(0o777)
     source = tmp_path / "twice.c"
     source.write_text(DOUBLE)
-    assert native.library(source) is not None
+    assert native.compiled(source) is not None
     assert not list(own_cache.iterdir())
 
 
@@ -72,7 +72,7 @@ def test_a_changed_c_file_is_compiled_anew(tmp_path, own_cache):
         source.write_text(DOUBLE.replace("*= 2", f"*= {factor}"))
         native._library.cache_clear()
         values = torch.tensor([1])
-        native.call(native.library(source).twice, values, 1)
+        native.call(native.compiled(source).twice, values, 1)
         assert values.tolist() == [factor]
 
 
@@ -81,7 +81,7 @@ def test_what_does_not_compile_is_said_and_leaves_the_slower_way(tmp_path, own_c
     source = tmp_path / "broken.c"
     source.write_text("int broken( {")
     with pytest.warns(UserWarning, match="broken.c could not be compiled, so scoring takes the slower way"):
-        assert native.library(source) is None
+        assert native.compiled(source) is None
     assert not list(own_cache.iterdir())
 
 
@@ -89,10 +89,10 @@ def test_without_a_compiler_or_switched_off_there_is_no_library(tmp_path, own_ca
     source = tmp_path / "twice.c"
     source.write_text(DOUBLE)
     monkeypatch.setenv("RECSYS_NATIVE", "off")
-    assert native.library(source) is None
+    assert native.compiled(source) is None
     monkeypatch.delenv("RECSYS_NATIVE")
     monkeypatch.setattr(native.shutil, "which", lambda name: None)
-    assert native.library(source) is None
+    assert native.compiled(source) is None
 
 
 @needs_compiler
@@ -102,7 +102,7 @@ def test_a_home_that_cannot_be_written_is_no_obstacle(tmp_path, monkeypatch):
     native._library.cache_clear()
     source = tmp_path / "twice.c"
     source.write_text(DOUBLE)
-    assert native.library(source) is not None
+    assert native.compiled(source) is not None
     native._library.cache_clear()
 
 

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lib.data.native import library
+from recsys_lib.data.native import compiled
 from recsys_lib.data.top_k import _SOURCE, top_k, top_k_unsettled
 
 
@@ -11,7 +11,7 @@ def way(request, monkeypatch):
     """Both ways give one answer."""
     if request.param == "torch":
         monkeypatch.setenv("RECSYS_NATIVE", "off")
-    elif library(_SOURCE) is None:
+    elif compiled(_SOURCE) is None:
         pytest.skip("no compiler here")
     return request.param
 
