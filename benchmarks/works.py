@@ -147,8 +147,13 @@ class DotProduct(Recommender):
         self.register_buffer("user_factors", user_factors)
         self.register_buffer("item_factors", item_factors)
 
-    def score(self, users: Tensor, history: History) -> Tensor:
-        return self.user_factors[users] @ self.item_factors.T
+        self.register_buffer("bias", torch.zeros(len(item_factors)))
+
+    def item_vectors(self) -> tuple[Tensor, Tensor]:
+        return self.item_factors, self.bias
+
+    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+        return self.user_factors[users]
 
 
 def ncf_catalogue(data: Data) -> Work:

@@ -1,4 +1,5 @@
-/* The k largest of each row, in two passes over it. top_k.py says what is promised; this is the same, faster.
+/* The k largest of each row, in two passes over it, or of a product of two matrices while it is made. top_k.py says what
+is promised; this is the same, faster.
 
 A score and its index become one 64-bit key whose order is the promised order: the larger score first, of equal ones
 the lower index, NaN before everything. The first pass takes the largest score of each of about four times k groups; the
@@ -145,6 +146,137 @@ int top_k(float *scores, int64_t rows, int64_t n, int64_t k, const int64_t *ends
             one_row(row, n, k, list, room, values + r * k, indexes + r * k);
         }
         free(list);
+    }
+    return failed;
+}
+
+/* ---- of a product that is never written down
+
+Scores of a few rows by a panel of columns are made in the registers and looked at once, while they lie in the nearest
+cache. What is above a row's bar goes on its list; a full list keeps its k best, and the bar rises to the last of them. */
+
+#if defined(__AVX2__)
+#include <immintrin.h>
+#endif
+
+#if defined(__AVX512F__)
+enum { WIDTH = 16, WIDE = 4, FEW = 6 }; /* FEW * WIDE sums and WIDE items' vectors fit the 32 registers */
+#elif defined(__AVX2__)
+enum { WIDTH = 8, WIDE = 2, FEW = 6 };
+#else
+enum { WIDTH = 4, WIDE = 4, FEW = 6 };
+#endif
+enum { PANEL = WIDE * WIDTH /* divides 64 */, ROWS = 16 * FEW }; /* rows that a thread serves at once, so that a panel is read once for them */
+
+typedef float vec __attribute__((vector_size(4 * WIDTH), aligned(4), may_alias));
+#define AT(address) (*(vec *)(address))
+
+/* Columns that lie side by side: the caller packs the other matrix in panels of so many. */
+int64_t top_k_panel(void) { return PANEL; }
+
+/* y (FEW, PANEL) = b + x (FEW, d) panel (d, PANEL); each sum is added up in the order of d, whatever lies around it. */
+static inline void multiply(const float *const *x, int64_t d, const float *panel, const float *b, float *y) {
+    vec sums[FEW][WIDE];
+    for (int r = 0; r < FEW; r++)
+        for (int v = 0; v < WIDE; v++) sums[r][v] = AT(b + v * WIDTH);
+    for (int64_t j = 0; j < d; j++) {
+        vec items[WIDE];
+        for (int v = 0; v < WIDE; v++) items[v] = AT(panel + j * PANEL + v * WIDTH);
+        for (int r = 0; r < FEW; r++)
+            for (int v = 0; v < WIDE; v++) sums[r][v] = sums[r][v] + items[v] * x[r][j];
+    }
+    for (int r = 0; r < FEW; r++)
+        for (int v = 0; v < WIDE; v++) AT(y + r * PANEL + v * WIDTH) = sums[r][v];
+}
+
+typedef struct {
+    uint64_t *keys;
+    int64_t count;
+    float bar; /* what is not above it cannot be among the k largest */
+} List;
+
+/* Which of a panel's scores are above the bar, as bits; NaN is. */
+static inline uint64_t above(const float *scores, float bar) {
+    uint64_t found = 0;
+#if defined(__AVX512F__)
+    for (int v = 0; v < WIDE; v++)
+        found |= (uint64_t)_mm512_cmp_ps_mask(_mm512_loadu_ps(scores + v * WIDTH), _mm512_set1_ps(bar), _CMP_NLE_UQ) << v * WIDTH;
+#elif defined(__AVX2__)
+    for (int v = 0; v < WIDE; v++)
+        found |= (uint64_t)_mm256_movemask_ps(_mm256_cmp_ps(_mm256_loadu_ps(scores + v * WIDTH), _mm256_set1_ps(bar), _CMP_NLE_UQ)) << v * WIDTH;
+#else
+    for (int i = 0; i < PANEL; i++) found |= (uint64_t) !(scores[i] <= bar) << i;
+#endif
+    return found;
+}
+
+/* Scores of columns first .. first + PANEL - 1; `out`: a bit for each of them that is left out. */
+static inline void take(List *list, const float *scores, int64_t first, uint64_t out, int64_t k, int64_t room) {
+    for (uint64_t left = above(scores, list->bar) & ~out; left; left &= left - 1) {
+        int i = __builtin_ctzll(left);
+        if (scores[i] <= list->bar) continue; /* it has risen meanwhile */
+        list->keys[list->count++] = key_of(scores[i], (uint32_t)(first + i));
+        if (list->count == room) {
+            select_largest(list->keys, room, k);
+            list->count = k;
+            list->bar = smallest_score(list->keys, k); /* those that equal it and come later have a higher index */
+            if (list->bar != list->bar) list->bar = INFINITY;
+        }
+    }
+}
+
+/* The k largest of each row of x (rows, d) times the panels, plus b; hidden[ends[r] .. ends[r + 1]) of row r are left
+out. Where fewer than k are left: -inf at index 0. Returns 0, or 1 when memory is short. */
+int top_k_of_product(const float *x, int64_t rows, int64_t d, const float *panels, const float *b, int64_t n, int64_t k,
+                     const int64_t *ends, const int64_t *hidden, float *values, int64_t *indexes, int64_t threads) {
+    int64_t room = 6 * k + 2 * LANES, words = (n + 63) / 64, chunks = (rows + ROWS - 1) / ROWS;
+    int failed = 0;
+#pragma omp parallel num_threads(threads)
+    {
+        uint64_t *keys = malloc(ROWS * room * sizeof *keys);
+        uint64_t *bits = malloc(ROWS * words * sizeof *bits); /* of each row the columns that are left out */
+        if (!keys || !bits) {
+#pragma omp atomic write
+            failed = 1;
+        }
+#pragma omp for schedule(dynamic, 1)
+        for (int64_t c = 0; c < chunks; c++) {
+            if (!keys || !bits) continue;
+            int64_t first = c * ROWS, last = first + ROWS < rows ? first + ROWS : rows;
+            List lists[ROWS];
+            for (int64_t r = first; r < last; r++) {
+                lists[r - first] = (List){keys + (r - first) * room, 0, -INFINITY};
+                uint64_t *out = bits + (r - first) * words;
+                memset(out, 0, words * sizeof *out);
+                for (int64_t h = ends[r]; h < ends[r + 1]; h++) {
+                    int64_t column = hidden[h - ends[0]];
+                    out[column / 64] |= 1ull << column % 64;
+                }
+                if (n % 64) out[words - 1] |= ~0ull << n % 64; /* the last panel's empty columns */
+            }
+            for (int64_t start = 0; start < n; start += PANEL)
+                for (int64_t r = first; r < last; r += FEW) {
+                    const float *few[FEW];
+                    float scores[FEW * PANEL];
+                    for (int p = 0; p < FEW; p++) few[p] = x + (r + p < last ? r + p : last - 1) * d;
+                    multiply(few, d, panels + start * d, b + start, scores);
+                    for (int p = 0; p < FEW && r + p < last; p++)
+                        take(lists + r - first + p, scores + p * PANEL, start,
+                             bits[(r - first + p) * words + start / 64] >> start % 64, k, room);
+                }
+            for (int64_t r = first; r < last; r++) {
+                List *list = lists + r - first;
+                int64_t left = list->count < k ? list->count : k;
+                select_largest(list->keys, list->count, left);
+                sort_descending(list->keys, left);
+                for (int64_t i = 0; i < k; i++) {
+                    indexes[r * k + i] = i < left ? index_of(list->keys[i]) : 0;
+                    values[r * k + i] = i < left ? score_of(list->keys[i]) : -INFINITY;
+                }
+            }
+        }
+        free(keys);
+        free(bits);
     }
     return failed;
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -71,3 +72,52 @@ def _settled(scores: Tensor, bar: Tensor, k: int) -> tuple[Tensor, Tensor]:
     indexes = torch.nonzero(chosen)[:, 1].view(len(scores), k)
     values, best = scores.gather(1, indexes).sort(dim=1, descending=True, stable=True)
     return values, indexes.gather(1, best)
+
+
+@dataclass(frozen=True)
+class Panels:
+    """n vectors and a number for each, as top_k.c multiplies by them.
+
+    Attributes:
+        vectors: (n_panels, d, width), a column a vector, zeros beyond the n-th. bias: (n_panels * width,), -inf beyond.
+    """
+
+    vectors: Tensor
+    bias: Tensor
+    n: int
+
+
+def panels(vectors: Tensor, bias: Tensor) -> Panels | None:
+    """What top_k_of_product wants of (n, d) vectors and an (n,) bias; None where there is no fast way: a GPU, no compiler."""
+    fast = vectors.device.type == "cpu" and vectors.dtype == torch.float32
+    native = compiled(_SOURCE) if fast else None
+    if native is None:
+        return None
+    (n, d), width = vectors.shape, native.top_k_panel()
+    n_panels = -(-n // width)
+    filled = vectors.new_zeros(n_panels * width, d)
+    filled[:n] = vectors
+    padded = vectors.new_full((n_panels * width,), -torch.inf)
+    padded[:n] = bias
+    return Panels(filled.view(n_panels, width, d).transpose(1, 2).contiguous(), padded, n)
+
+
+def top_k_of_product(rows: Tensor, of: Panels, k: int, hide: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    """top_k(rows @ vectors.T + bias, k, hide), without the product ever being written to memory.
+
+    Each sum is added up in one order whatever the other rows are, so a pair has one score to the last bit.
+
+    Args:
+        rows: (B, d) float32 on the CPU. k: 1..n. hide: as top_k has it.
+    Returns:
+        values (B, k); indexes (B, k) int64. Where fewer than k are left the value is -inf and the index means nothing.
+    """
+    (n_rows, d), native = rows.shape, compiled(_SOURCE)
+    if d != of.vectors.shape[1] or not 1 <= k <= of.n:
+        raise ValueError(f"wanted rows of {of.vectors.shape[1]} and k in 1..{of.n}; got rows of {d} and k = {k}")
+    values = torch.empty((n_rows, k), dtype=torch.float32)
+    indexes = torch.empty((n_rows, k), dtype=torch.int64)
+    ends, hidden = hide[0].long(), hide[1].long()
+    if call(native.top_k_of_product, rows.contiguous(), n_rows, d, of.vectors, of.bias, of.n, k, ends, hidden, values, indexes, torch.get_num_threads()):
+        raise MemoryError(f"no memory to choose the {k} largest of {of.n:,}")
+    return values, indexes

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recsys_lib.data.interactions import History, Interactions
-from recsys_lib.data.top_k import top_k, top_k_unsettled
+from recsys_lib.data.top_k import panels, top_k, top_k_of_product, top_k_unsettled
 from recsys_lib.models.base import Recommender
 
 
@@ -32,6 +32,7 @@ class Ranking:
 
 
 PRECISIONS = ("auto", "float32")
+_PRODUCT_BLOCK = 2048  # users: with no scores to hold, a block need only be small beside all that is known
 _ROUGH_TILE = 48  # candidates are asked for in multiples of this: what tower.c works off at once
 
 
@@ -73,8 +74,15 @@ def rank(
     scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
     unsettled = torch.empty(len(users), dtype=torch.bool, device=device)
 
+    product = None if (vectors := model.item_vectors()) is None else panels(*vectors)
+
     def best(start: int, stop: int) -> None:
         asked, hide = _slice(known, known_ends, start, stop), _slice(masked, masked_ends, start, stop)
+        if product is not None:
+            rows = model.user_vectors(users[start:stop], asked)
+            scores[start:stop], items[start:stop] = top_k_of_product(rows, product, k, (hide.indptr, hide.items))
+            unsettled[start:stop] = False if cold is None else cold[start:stop]
+            return
         rough = model.score_roughly(users[start:stop], asked) if precision == "auto" and _n_candidates(k) < n_items else None
         if rough is not None:
             scores[start:stop], items[start:stop], unsettled[start:stop] = _by_candidates(model, users[start:stop], asked, hide, rough, k)
@@ -86,7 +94,7 @@ def rank(
             block_scores = torch.where(cold[start:stop, None], popularity, block_scores)
         scores[start:stop], items[start:stop], unsettled[start:stop] = top_k_unsettled(block_scores, k, (hide.indptr, hide.items))
 
-    _in_blocks(len(users), _block_of_users(device, n_items), best)
+    _in_blocks(len(users), _block_of_users(device, n_items) if product is None else _PRODUCT_BLOCK, best)
     # What the loop could not settle without asking the device: in most evaluations nothing.
     unsettled |= _all_the_same(scores)
     rows = torch.nonzero(unsettled).flatten()

@@ -116,7 +116,21 @@ class Recommender(nn.Module):
         Returns:
             (B, n_items) float32 on the model's device; a new tensor that the caller may change.
         """
-        raise NotImplementedError(f"{self.name} has no score()")
+        if (items := self.item_vectors()) is None:
+            raise NotImplementedError(f"{self.name} has neither score() nor item_vectors()")
+        vectors, bias = items
+        return torch.addmm(bias, self.user_vectors(users, history), vectors.T)
+
+    def item_vectors(self) -> tuple[Tensor, Tensor] | None:
+        """(n_items, d) vectors and (n_items,) bias of a model whose score is user vector · item vector + bias.
+
+        Such a model need not write `score`, and rank() multiplies and chooses in one go. None: it is no such model.
+        """
+        return None
+
+    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+        """(B, d), for a model with item_vectors."""
+        raise NotImplementedError(f"{self.name} has no user_vectors()")
 
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:
         """Scores of (B, C) candidate items: (B, C) float32. The default gathers them from `score`."""

@@ -119,8 +119,11 @@ class MultiDAE(Recommender):
         hidden = self._hidden(history)
         return MultinomialLoss.apply(hidden, self.output.weight, self.output.bias, history), len(history)
 
-    def score(self, users: Tensor, history: History) -> Tensor:
-        return self.output(self._hidden(history))
+    def item_vectors(self) -> tuple[Tensor, Tensor]:
+        return self.output.weight, self.output.bias
+
+    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+        return self._hidden(history)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

@@ -202,22 +202,30 @@ class NCF(Recommender):
 
     # ---- scoring
 
+    def item_vectors(self) -> tuple[Tensor, Tensor] | None:
+        if self.has_tower:
+            return None
+        return self.item_factors.weight, self.output.bias.expand(self.catalogue.n_items)
+
+    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+        return self.user_factors(users) * self._output_weights()[0]
+
     def score(self, users: Tensor, history: History) -> Tensor:
+        if not self.has_tower:
+            return super().score(users, history)
         side = self._items_once()
         if side.tower is not None:
             return side.tower.scores(users)
-        product_weight, tower_weight = self._output_weights()
         scores = torch.zeros(len(users), self.catalogue.n_items, device=users.device) + self.output.bias
         if self.has_product:
-            scores += (self.user_factors(users) * product_weight) @ side.factors.T
-        if self.has_tower:
-            user_half = self._user_half(users)  # (B, layers[0])
-            # A tile of users whose widest layer stays in the cache; a GPU is better fed with more.
-            width = self.config.layers[0] * self.catalogue.n_items
-            tile = max(1, (2**28 if users.is_cuda else 2**20) // width)
-            for start in range(0, len(users), tile):
-                hidden = self._after_first(user_half[start : start + tile, None, :] + side.half)  # (b, n_items, layers[-1])
-                scores[start : start + tile] += hidden @ tower_weight
+            scores += self.user_vectors(users, history) @ side.factors.T
+        user_half, tower_weight = self._user_half(users), self._output_weights()[1]  # (B, layers[0])
+        # A tile of users whose widest layer stays in the cache; a GPU is better fed with more.
+        width = self.config.layers[0] * self.catalogue.n_items
+        tile = max(1, (2**28 if users.is_cuda else 2**20) // width)
+        for start in range(0, len(users), tile):
+            hidden = self._after_first(user_half[start : start + tile, None, :] + side.half)  # (b, n_items, layers[-1])
+            scores[start : start + tile] += hidden @ tower_weight
         return scores
 
     def score_roughly(self, users: Tensor, history: History) -> Tensor | None:

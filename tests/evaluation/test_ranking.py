@@ -32,6 +32,37 @@ def slow_top_k(row, k):
     return sorted(range(len(row)), key=lambda item: (-row[item], item))[:k]
 
 
+class Vectors(Fixed):
+    """Its scores as products: of whole numbers, so that every way to add them up gives the same."""
+
+    def __init__(self, catalogue, rng, cannot=()):
+        vectors = (rng.integers(-9, 10, (n, 5)).astype("float32") for n in (catalogue.n_users, catalogue.n_items))
+        self.__dict__["rows"], self.__dict__["columns"] = map(torch.from_numpy, vectors)
+        super().__init__(catalogue, self.rows @ self.columns.T, cannot)
+
+    def item_vectors(self):
+        return self.columns, torch.zeros(len(self.columns))
+
+    def user_vectors(self, users, history):
+        assert len(users) == len(history)
+        return self.rows[users]
+
+
+@pytest.mark.parametrize("k", [1, 7, 40])
+def test_a_product_is_ranked_as_its_scores_are(market_catalogue, market_log, k, monkeypatch):
+    model = Vectors(market_catalogue, np.random.default_rng(0), cannot=[4, 58])
+    model.rows[9] = 0.0  # everything the same: popularity
+    model.scores[9] = 0.0
+    users = torch.from_numpy(np.random.default_rng(1).permutation(60))
+    monkeypatch.setattr(ranking, "_PRODUCT_BLOCK", 16)
+    products = rank(model, users, history=market_log, seen=market_log, k=k)
+    monkeypatch.setattr(Vectors, "item_vectors", lambda self: None)
+    scores = rank(model, users, history=market_log, seen=market_log, k=k)
+    for name in ("items", "scores", "fallback"):
+        assert torch.equal(getattr(products, name), getattr(scores, name))
+    assert products.fallback.sum() == 3
+
+
 @pytest.mark.parametrize("levels", [2, 5, 1000])
 def test_top_k_breaks_ties_by_index(levels):
     scores = torch.from_numpy(np.random.default_rng(levels).integers(0, levels, (50, 30)).astype("float32")) - levels / 2

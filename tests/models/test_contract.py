@@ -92,6 +92,17 @@ def test_scores_of_candidates_are_those_of_the_catalogue(trained, split):
         assert torch.allclose(candidates, everything.gather(1, items), rtol=1e-5, atol=1e-6)
 
 
+def test_scores_of_a_model_with_vectors_are_their_products(trained, split):
+    with torch.no_grad():
+        if trained.item_vectors() is None:
+            pytest.skip("its scores are no product")
+        vectors, bias = trained.item_vectors()
+        users = torch.tensor([7, 3, 20])
+        rows = trained.user_vectors(users, split.train.history().take(users))
+    assert rows.dtype == vectors.dtype == torch.float32 and len(vectors) == len(bias) == 40
+    assert torch.allclose(rows @ vectors.T + bias, scores_of(trained, split.train, users), rtol=1e-5, atol=1e-6)
+
+
 def test_neither_the_order_of_users_nor_the_block_changes_a_score(trained, split):
     whole = scores_of(trained, split.train)
     order = torch.from_numpy(np.random.default_rng(0).permutation(60))

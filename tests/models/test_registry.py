@@ -155,7 +155,7 @@ def test_a_model_that_owes_a_method_says_which(folder, toy_catalogue, toy_log):
         model.batches(toy_log, torch.Generator(), batch_size=2, epoch=1)
     with pytest.raises(NotImplementedError, match="lazy has needs_training = True and no loss"):
         model.loss(None)
-    with pytest.raises(NotImplementedError, match="lazy has no score"):
+    with pytest.raises(NotImplementedError, match="lazy has neither score"):
         model.score(torch.arange(4), toy_log.history())
 
 
