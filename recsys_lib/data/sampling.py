@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.native import call, compiled
+
+_SOURCE = Path(__file__).with_suffix(".c")
 
 
 class NegativeSampler:
@@ -37,10 +42,19 @@ class NegativeSampler:
     def draw(self, users: torch.Tensor, n: int, generator: torch.Generator) -> torch.Tensor:
         """(B,) users -> (B, n) int64 items, each uniform over what the user did not choose, independently.
 
-        Cost: one searchsorted over all interactions. Users in rising order keep it in cache.
+        Cost: a binary search of the user's row a sample (sampling.c), or of all rows where there is no compiler.
         """
         # float64 holds 53 bits: enough to reach every item of any catalogue with equal chance.
         random = torch.rand((len(users), n), generator=generator, device=users.device, dtype=torch.float64)
         rank = (random * self._free[users, None]).long()
-        before = torch.searchsorted(self._keys, users[:, None] * self.n_items + rank, right=True)
-        return rank + before - self._start[users, None]
+        return rank + self._chosen_before(users, rank)
+
+    def _chosen_before(self, users: torch.Tensor, rank: torch.Tensor) -> torch.Tensor:
+        wanted = users[:, None] * self.n_items + rank
+        native = compiled(_SOURCE) if users.device.type == "cpu" else None
+        if native is None:
+            return torch.searchsorted(self._keys, wanted, right=True) - self._start[users, None]
+        found = torch.empty_like(wanted)
+        users, threads = users.contiguous(), torch.get_num_threads()
+        call(native.count_up_to, self._keys, self._start, self._stop, users, len(users), wanted, wanted.shape[1], found, threads)
+        return found

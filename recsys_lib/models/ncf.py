@@ -277,8 +277,8 @@ class NCF(Recommender):
         return logits
 
     def _candidate_half(self, items: Tensor) -> Tensor:
-        # More candidates than items: each item once and then look up, instead of the same item again and again.
-        if items.numel() >= self.catalogue.n_items:
+        # Many more candidates than items: each item once and then look up, instead of the same item again and again.
+        if items.numel() >= (1 if self.item_features.width else 4) * self.catalogue.n_items:
             # embedding, not an index: its gradient is added up in one order, so two threads give the same digits twice;
             # in float32, also under autocast: an item's many small gradients would stop adding up in bfloat16
             return F.embedding(items, self._item_half(torch.arange(self.catalogue.n_items, device=items.device)).float())
