@@ -29,7 +29,7 @@ class TrainConfig:
     monitor: str = option("recall@10", "the metric that chooses the best epoch, e.g. recall@5 or ndcg@10")
     seed: int = option(0, "of the rows' order, negatives and dropout; the same seed gives the same weights on a CPU")
     device: str = option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
-    precision: str = option("float32", "of the large products in training: float32, or bfloat16: faster, weights stay float32")
+    precision: str = option("float32", "of the large products in training: float32; bfloat16, or on an older GPU (T4) float16: faster, weights stay float32")
     tensorboard: bool = option(True, "write event files into the run folder")
 
     def __post_init__(self) -> None:
@@ -49,8 +49,8 @@ class TrainConfig:
             raise ValueError(
                 f"monitor names one of {', '.join(METRICS)} with a cut-off, e.g. 'recall@5'; got {self.monitor!r}"
             )
-        if self.precision not in ("float32", "bfloat16"):
-            raise ValueError(f"precision must be float32 or bfloat16; got {self.precision!r}")
+        if self.precision not in ("float32", "bfloat16", "float16"):
+            raise ValueError(f"precision must be float32, bfloat16 or float16; got {self.precision!r}")
         if self.device not in ("auto", "cpu", "cuda") and not self.device.startswith("cuda:"):
             raise ValueError(f"device must be auto, cpu or cuda; got {self.device!r}")
 

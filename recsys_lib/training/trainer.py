@@ -29,6 +29,7 @@ from recsys_lib.training.schedules import Plateau
 from recsys_lib.training.verdict import overfit_verdict
 
 
+_DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 SECONDS_BETWEEN_CHECKPOINTS = 10.0  # what a killed runtime may lose; writing after each short epoch would cost as much as it
 
 
@@ -273,16 +274,17 @@ class Trainer:
 
         The gradient is that of the whole batch's mean either way: the effective batch stays.
         """
+        dtype = _DTYPES.get(self.config.precision)
         while True:
             try:
                 parts = batch.split(self._n_parts) if self._n_parts > 1 else [batch]
                 optimizer.zero_grad(set_to_none=True)
                 batch_sum, batch_count = torch.zeros((), device=self.device), 0
                 for part in parts:
-                    with torch.autocast(self.device.type, torch.bfloat16, enabled=self.config.precision == "bfloat16"):
+                    with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
                         part_sum, part_count = model.loss(part)
                     # One part is scaled before backward, several after, once their counts are known.
-                    (part_sum / part_count if len(parts) == 1 else part_sum).backward()
+                    self._scaler.scale(part_sum / part_count if len(parts) == 1 else part_sum).backward()
                     batch_sum, batch_count = batch_sum + part_sum.detach(), batch_count + part_count
             except torch.OutOfMemoryError:
                 if self._n_parts >= 1024:
@@ -300,7 +302,8 @@ class Trainer:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
                         parameter.grad.div_(batch_count)
-        optimizer.step()
+        self._scaler.step(optimizer)
+        self._scaler.update()
         return batch_sum, batch_count
 
     # ---- state
@@ -332,6 +335,7 @@ class Trainer:
             "weights": model.state_dict(),
             "best_weights": best_weights,
             "optimizer": optimizer.state_dict(),
+            "scaler": self._scaler.state_dict(),
             "plateau": plateau.state_dict(),
             "rows": rows,
         }
@@ -352,6 +356,7 @@ class Trainer:
                 )
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])
+        self._scaler.load_state_dict(state.get("scaler", {}))  # older states have none, and need none
         plateau.load_state_dict(state["plateau"])
         return list(state["rows"]), {name: value.to(self.device) for name, value in state["best_weights"].items()}
 
@@ -362,6 +367,8 @@ class Trainer:
             raise ValueError(f"monitor {self.config.monitor!r} is not in the reports; there are {', '.join(report.values)}")
 
     def _optimizer(self, model: Recommender) -> torch.optim.Optimizer:
+        # Small gradients would be zero in float16, so the loss is scaled up; a fused optimiser need not ask whether too far.
+        self._scaler = torch.amp.GradScaler(self.device.type, enabled=self.config.precision == "float16")
         return torch.optim.Adam(
             model.parameter_groups(), lr=self.config.learning_rate, weight_decay=self.config.weight_decay, fused=True
         )

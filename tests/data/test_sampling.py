@@ -35,3 +35,14 @@ def test_same_generator_state_same_draws():
 def test_a_user_who_chose_everything_has_no_negatives():
     log = Interactions([1] * 6, list(range(6)), 4, 6)
     assert NegativeSampler(log).has_negatives.tolist() == [True, False, True, True]
+
+
+def test_with_and_without_a_compiler_the_draws_are_the_same(monkeypatch):
+    rng = np.random.default_rng(0)
+    chosen = rng.random((50, 37)) < rng.random((50, 1))  # rows of all lengths
+    log = Interactions(*np.nonzero(chosen), 50, 37)
+    users = torch.nonzero(NegativeSampler(log).has_negatives).flatten()[torch.from_numpy(rng.permutation(40))]
+    drawn = NegativeSampler(log).draw(users, 200, generator())
+    monkeypatch.setenv("RECSYS_NATIVE", "off")
+    assert torch.equal(NegativeSampler(log).draw(users, 200, generator()), drawn)
+    assert not chosen[users[:, None], drawn].any()

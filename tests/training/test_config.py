@@ -27,7 +27,7 @@ from recsys_lib.training.config import TrainConfig, train_config, train_options
         ({"monitor": "coverage@5"}, "got 'coverage@5'"),
         ({"weight_decay": float("nan")}, "must not be negative"),
         ({"device": "gpu"}, "device must be auto, cpu or cuda; got 'gpu'"),
-        ({"precision": "bf16"}, "precision must be float32 or bfloat16; got 'bf16'"),
+        ({"precision": "bf16"}, "precision must be float32, bfloat16 or float16; got 'bf16'"),
         ({"learning_rat": 0.1}, r"no training setting 'learning_rat'; did you mean 'learning_rate'\? There are: epochs, "),
         ({"epochs": 2.5}, r"training setting 'epochs' must be of type int; got 2.5 \(float\)"),
         ({"epochs": True}, r"training setting 'epochs' must be of type int; got True \(bool\)"),

@@ -88,7 +88,7 @@ def without_seconds(history):
 CASES = {
     "multi_dae": ({"layers": [16], "dropout": 0.5}, {}),
     "neumf": ({"resample_every": 3, "dropout": 0.3, "layers": [16, 8]}, {"evaluate_every": 2, "weight_decay": 1e-4}),
-    "gmf": ({"resample_every": 2}, {"plateau_patience": 0}),  # the learning rate falls on the way
+    "gmf": ({"resample_every": 2}, {"plateau_patience": 0, "precision": "float16"}),  # rate and loss scale change on the way
 }
 
 
@@ -160,6 +160,18 @@ def test_where_it_runs_is_no_other_training(split, market_catalogue, validate, r
             continue
         Trainer(settings("gmf", epochs=1, **changes), run).fit(build_model("gmf", market_catalogue, seed=0), split.train, validate)
     assert len(run.history()) == 1
+
+
+def test_in_float16_a_step_whose_gradients_overflow_is_left_out_and_the_scale_falls(split, market_catalogue, validate, monkeypatch):
+    model = build_model("multi_dae", market_catalogue, seed=0, layers=[16])
+    trainer = Trainer(settings("multi_dae", precision="float16"))
+    model.prepare(split.train, trainer._generator(0))
+    optimizer = trainer._optimizer(model)
+    scale, weights = trainer._scaler.get_scale(), {name: value.clone() for name, value in model.state_dict().items()}
+    model.output.weight.register_hook(lambda gradient: gradient * torch.inf)
+    batch = next(iter(model.batches(split.train, trainer._generator(1), batch_size=64, epoch=1)))
+    trainer._step(model, optimizer, batch)
+    assert same(model, weights) and trainer._scaler.get_scale() == scale / 2
 
 
 def test_every_epoch_has_its_own_order_and_its_own_dropout(split, market_catalogue, validate, monkeypatch):
