@@ -3,12 +3,14 @@
 In a notebook, locally or on Colab:
 
     from colab_bootstrap import bootstrap
-    ws = bootstrap()                  # root, data_dir, runs_dir, eda_dir, is_colab, read_only, member
+    ws = bootstrap()                  # root, data_dir, runs_dir, eda_dir, is_colab, read_only, member ...
 
-In a shell, outside Colab:
+In a shell (the last two in Colab too, with a ! before them):
 
-    python colab_bootstrap.py run  [--data DIR] [--out DIR] [--models a,b,...]
-    python colab_bootstrap.py test [arguments for pytest]
+    python colab_bootstrap.py run   [--data DIR] [--out DIR] [--models a,b,...]
+    python colab_bootstrap.py test  [arguments for pytest]
+    python colab_bootstrap.py share [--team NAME]       the leader, once: marks the folder, prints the message to the members
+    python colab_bootstrap.py copy  --member NAME       each member: copies of the notebooks that nobody else edits
 
 Standard library only: this file runs before any package is there. Python 3.11 to 3.13.
 """
@@ -16,6 +18,7 @@ Standard library only: this file runs before any package is there. Python 3.11 t
 from __future__ import annotations
 
 import argparse
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -32,8 +35,11 @@ from pathlib import Path
 
 HERE = Path(__file__).absolute().parent  # not resolved: a shortcut's target has no name that stays
 MARKER = ".recsys-root.json"
-DRIVE_ROOT = Path("/content/drive")
-LOCAL_OUT_ON_COLAB = Path("/content/recsys_out")
+CONTENT = Path(os.environ.get("RECSYS_CONTENT", "/content"))  # Colab's own folder; the first cell of a notebook asks the same
+DRIVE_ROOT = CONTENT / "drive"
+LOCAL_OUT_ON_COLAB = CONTENT / "recsys_out"
+LOCAL_DATA_ON_COLAB = CONTENT / "recsys_data"
+PAUSES = (0.5, 2.0)  # a Drive's EIO is mostly gone at the second or third try
 DEFAULT_MODELS = ("popularity", "user_knn", "ease", "neumf", "multi_dae")
 # Replacing one of these under Colab's feet asks for a restart or makes widgets vanish; they are there already.
 NEVER_INSTALLED_ON_COLAB = {"torch", "numpy", "pandas", "scipy", "matplotlib", "ipywidgets", "ipykernel", "pyarrow"}
@@ -49,8 +55,9 @@ class Workspace:
 
     Attributes:
         root: the folder that holds recsys_lib/ and notebooks/, on Colab the shared one.
-        data_dir: the CSVs; an empty folder means the synthetic sample.
-        runs_dir, eda_dir: where outputs go.
+        data_dir: the CSVs; an empty folder means the synthetic sample. On Colab a copy on the local disk.
+        runs_dir, eda_dir: where outputs go. On Colab runs are written to the local disk.
+        shared_runs_dir: the team's runs; the same folder where there is no Drive.
         is_colab: this is Colab, in the browser or from VS Code.
         read_only: the shared folder cannot be written; outputs stay in this member's own space.
         member: who is working, for the names of runs.
@@ -60,9 +67,20 @@ class Workspace:
     data_dir: Path
     runs_dir: Path
     eda_dir: Path
+    shared_runs_dir: Path
     is_colab: bool
     read_only: bool
     member: str
+
+    @property
+    def publish_to(self) -> Path | None:
+        """Where a run in runs_dir is copied to, file by file and whole; None: nowhere, or it is there already."""
+        return None if self.read_only or self.shared_runs_dir == self.runs_dir else self.shared_runs_dir
+
+    @property
+    def runs_dirs(self) -> tuple[Path, ...]:
+        """Every folder of runs that can be read: one's own first, then the team's."""
+        return tuple(dict.fromkeys((self.runs_dir, self.shared_runs_dir)))
 
 
 def bootstrap(
@@ -84,29 +102,34 @@ def bootstrap(
     Raises:
         BootstrapError: no shared folder or several, a data_dir without files, an out_dir that cannot be written.
     """
-    is_colab = on_colab()
-    root = find_root(is_colab, HERE if here is None else here, DRIVE_ROOT if drive_root is None else drive_root)
+    is_colab, drive_root = on_colab(), DRIVE_ROOT if drive_root is None else drive_root
+    root = find_root(is_colab, HERE if here is None else here, drive_root)
     read_only = not _can_write(root)
     if str(root) not in sys.path:
         sys.path.insert(0, str(root))
     installed = _install_absent_on_colab(root) if is_colab else []
+    if is_colab:
+        _refuse_changed_packages()
 
     local = _local_out(is_colab)
     out = _out_dir(out_dir, root, local, read_only)
+    data = _data_dir(data_dir, root, local, read_only)
+    on_drive = is_colab and drive_root in out.parents
     workspace = Workspace(
         root=root,
-        data_dir=_data_dir(data_dir, root, local, read_only),
-        runs_dir=out / "runs",
+        data_dir=_copied_once(data) if is_colab and drive_root in data.parents and _visible(data) else data,
+        runs_dir=(local if on_drive else out) / "runs",
         eda_dir=out / "eda_outputs",
+        shared_runs_dir=(root if read_only and not out_dir else out) / "runs",
         is_colab=is_colab,
         read_only=read_only,
         member=member or os.environ.get("RECSYS_MEMBER", "") or "me",
     )
-    for folder in (workspace.runs_dir, workspace.eda_dir):
+    for folder in (workspace.runs_dir, workspace.eda_dir, *filter(None, [workspace.publish_to])):
         folder.mkdir(parents=True, exist_ok=True)
     _print_what_the_console_can()
     if not os.environ.get("RECSYS_BATCH"):  # the parent of a batch has said it already
-        print(_what_was_found(workspace, out, installed))
+        print(_what_was_found(workspace, data, out, installed))
     return workspace
 
 
@@ -118,6 +141,22 @@ def on_colab() -> bool:
     return "google.colab" in sys.modules or any(
         os.environ.get(name) for name in ("COLAB_RELEASE_TAG", "COLAB_BACKEND_VERSION")
     )
+
+
+def environment() -> str:
+    """In words: Colab in the browser or from VS Code, a batch, Jupyter, VS Code, or plain Python. Never raises."""
+    shell = None
+    if "IPython" in sys.modules:
+        shell = getattr(sys.modules["IPython"], "get_ipython", lambda: None)()
+    # VS Code puts the notebook's name among the kernel's variables, in a kernel far away too.
+    vs_code = "__vsc_ipynb_file__" in (getattr(shell, "user_ns", None) or {}) or bool(os.environ.get("VSCODE_PID"))
+    if os.environ.get("RECSYS_BATCH"):
+        front = "batch"
+    elif getattr(shell, "kernel", None) is None:
+        front = "" if on_colab() else "Python"
+    else:
+        front = "VS Code" if vs_code else "browser" if on_colab() else "Jupyter"
+    return ", ".join(filter(None, ["Colab" if on_colab() else "", front]))
 
 
 def _in_virtual_environment() -> bool:
@@ -141,28 +180,35 @@ def find_root(is_colab: bool, here: Path, drive_root: Path) -> Path:
             f"RECSYS_ROOT is {given!r}, which is not a folder here. Set it to the folder that holds recsys_lib/, or unset it.\n"
             f"RECSYS_ROOT 가 가리키는 폴더가 없습니다. recsys_lib/ 이 있는 폴더로 바꾸거나 지워 주세요."
         )
-    if (here / MARKER).is_file() or ((here / "recsys_lib").is_dir() and (here / "notebooks").is_dir()):
+    if is_colab and drive_root in (here, *here.parents):
+        mount_drive(drive_root)  # it may have gone away since this file was read from it
+        found = marked_folders(drive_root)
+        if not found:
+            return here
+    elif (here / MARKER).is_file() or ((here / "recsys_lib").is_dir() and (here / "notebooks").is_dir()):
         return here
-    if not is_colab:
+    elif not is_colab:
         raise BootstrapError(
             f"{here} holds no recsys_lib/ and no {MARKER}. Keep colab_bootstrap.py beside recsys_lib/, or set RECSYS_ROOT.\n"
             f"colab_bootstrap.py 를 recsys_lib/ 옆에 두거나 RECSYS_ROOT 를 설정해 주세요."
         )
-    mount_drive(drive_root)
-    found = marked_folders(drive_root)
+    else:
+        mount_drive(drive_root)
+        found = marked_folders(drive_root)
     if len(found) == 1:
         return found[0]
     if found:
-        listed = "\n".join(f'  RECSYS_ROOT = "{folder}"   {_team_of(folder)}' for folder in found)
+        listed = "\n".join(f'  os.environ["RECSYS_ROOT"] = "{folder}"   {_team_of(folder)}' for folder in found)
         raise BootstrapError(
-            f"{len(found)} folders of this Drive hold {MARKER}. Choose one: set the environment variable and run again.\n"
-            f"공유 폴더가 {len(found)}개 보입니다. 하나를 골라 환경 변수로 지정한 뒤 다시 실행해 주세요.\n{listed}\n"
-            f'  import os; os.environ["RECSYS_ROOT"] = "{found[0]}"'
+            f"{len(found)} folders of this Drive hold {MARKER}. Choose one: run one of these lines in a new cell above, then "
+            "this cell again.\n"
+            f"공유 폴더가 {len(found)}개 보입니다. 위에 새 셀을 만들고 아래 줄 중 하나를 골라 실행한 뒤 이 셀을 다시 실행해 주세요.\n"
+            f"  import os\n{listed}"
         )
     raise BootstrapError(
         f"No folder of this Drive holds {MARKER} (looked in MyDrive and Shareddrives, two folders deep).\n"
         "In drive.google.com open 'Shared with me', right-click the team's folder, 'Organise', 'Add shortcut', "
-        "'My Drive', 'Add'; then run this cell again.\n"
+        "'My Drive', 'Add'; then run this cell again. The team's leader: python colab_bootstrap.py share\n"
         "공유 폴더를 찾지 못했습니다. drive.google.com 의 '공유 문서함'에서 팀 폴더를 오른쪽 클릭하고 "
         "'정리' → '바로가기 추가' → '내 드라이브' → '추가'를 누른 뒤 이 셀을 다시 실행해 주세요."
     )
@@ -178,13 +224,20 @@ def marked_folders(drive_root: Path) -> list[Path]:
     for depth in range(3):
         below: list[Path] = []
         for folder in level:
-            if depth and (folder / MARKER).is_file():
+            if depth and _is_file(folder / MARKER):
                 if not any(_same_folder(folder, other) for other in found):
                     found.append(folder)
             elif depth < 2:
                 below += _folders_in(folder)
         level = below
     return found
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # one folder that cannot be read must not hide the others
+        return False
 
 
 def _folders_in(folder: Path) -> list[Path]:
@@ -212,13 +265,17 @@ def _team_of(folder: Path) -> str:
 
 
 def mount_drive(drive_root: Path) -> None:
-    """Mount the Drive once; return at once where it is mounted. Never called in the child of a batch.
+    """Mount the Drive once; return at once where it is mounted, mount anew where it has gone away. Never in a batch's child.
 
     Raises:
         BootstrapError: the mount failed twice, or there is no front end to ask the member.
     """
-    if (drive_root / "MyDrive").is_dir():
-        return
+    try:
+        if (drive_root / "MyDrive").is_dir():
+            return
+        gone_away = False
+    except OSError:  # 107, Transport endpoint is not connected
+        gone_away = True
     if os.environ.get("RECSYS_BATCH"):
         raise BootstrapError(
             "This notebook runs in a batch, which cannot mount the Drive, and RECSYS_ROOT was not handed to it.\n"
@@ -233,20 +290,48 @@ def mount_drive(drive_root: Path) -> None:
         ) from error
     failures = _mount_failures()
     try:
-        drive.mount(str(drive_root))
+        drive.mount(str(drive_root), force_remount=gone_away)
         return
     except failures as error:
         print(f"mounting the Drive failed ({error}); once more by force / 드라이브 연결 실패, 강제로 다시 시도합니다")
     try:
         drive.mount(str(drive_root), force_remount=True)
     except failures as error:
+        english, korean = next(words for part, words in _WHY_NO_MOUNT.items() if part in str(error).lower())
+        if environment().endswith("VS Code"):
+            english, korean = _WHY_NO_MOUNT_IN_VS_CODE
         raise BootstrapError(
-            f"The Drive could not be mounted: {error}\n"
-            "Allow the pop-up and choose the account that owns this Colab session; in VS Code mount in the browser first. "
-            "Without a Drive: set RECSYS_ROOT to a local folder.\n"
-            "드라이브를 연결하지 못했습니다. 팝업을 허용하고 이 Colab 세션과 같은 계정을 선택해 주세요. "
-            "VS Code 에서는 브라우저에서 먼저 연결해 주세요. 드라이브 없이 쓰려면 RECSYS_ROOT 를 로컬 폴더로 지정해 주세요."
+            f"The Drive could not be mounted: {error}\n{english} Without a Drive: set RECSYS_ROOT to a local folder.\n"
+            f"드라이브를 연결하지 못했습니다. {korean} 드라이브 없이 쓰려면 RECSYS_ROOT 를 로컬 폴더로 지정해 주세요."
         ) from error
+
+
+_TOO_SLOW = (
+    "It took too long, mostly because My Drive holds very many files at its top: move them into folders, then again.",
+    "시간이 초과되었습니다. 내 드라이브 최상위에 파일이 아주 많으면 그렇습니다. 폴더로 옮긴 뒤 다시 실행해 주세요.",
+)
+# What the message says -> what helps; the last one fits every message.
+_WHY_NO_MOUNT = {
+    "credential propagation": (
+        "The permission did not arrive: choose the account that owns this Colab session, tick every box, and allow pop-ups and "
+        "third-party cookies for colab.research.google.com.",
+        "권한이 전달되지 않았습니다. 이 Colab 세션과 같은 계정을 고르고 모든 항목에 체크한 뒤, 팝업과 서드파티 쿠키를 허용해 주세요.",
+    ),
+    "must not already contain files": (
+        "Something was written below the mount point before it was mounted: Runtime > Disconnect and delete runtime, then again.",
+        "연결하기 전에 그 폴더에 파일이 만들어졌습니다. 런타임 > 연결 해제 및 런타임 삭제 후 다시 실행해 주세요.",
+    ),
+    "timeout": _TOO_SLOW,
+    "timed out": _TOO_SLOW,
+    "": (
+        "Allow the pop-up and choose the account that owns this Colab session.",
+        "팝업을 허용하고 이 Colab 세션과 같은 계정을 선택해 주세요.",
+    ),
+}
+_WHY_NO_MOUNT_IN_VS_CODE = (
+    "VS Code mounts only with a recent Colab extension: update it, or open this session once in the browser and mount there.",
+    "VS Code 에서는 최신 Colab 확장에서만 연결됩니다. 확장을 업데이트하거나 브라우저에서 이 세션을 열어 먼저 연결해 주세요.",
+)
 
 
 def _mount_failures() -> tuple[type[BaseException], ...]:
@@ -279,6 +364,63 @@ def _data_dir(given: str | os.PathLike, root: Path, local: Path, read_only: bool
         f"{' and '.join(str(folder) for folder in tried)}. Put the CSVs there, or leave it out to use csv/ or the sample.\n"
         f"데이터 폴더가 {'비어 있습니다' if empty else '없습니다'}. CSV 파일을 넣거나, 지정하지 않으면 csv/ 또는 합성 표본을 씁니다."
     )
+
+
+def _copied_once(folder: Path) -> Path:
+    """A copy of a Drive's folder on the local disk, made once: reading a Drive again and again is slow and counted.
+
+    A file is copied again when its size or its time there has changed; each copy is checked by size and hash.
+
+    Raises:
+        BootstrapError: a file could not be read; says which, and what to do.
+    """
+    local = LOCAL_DATA_ON_COLAB / hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+    local.mkdir(parents=True, exist_ok=True)
+    index_path = local.with_suffix(".json")
+    try:
+        index = json.loads(index_path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        index = {}
+    now = {}
+    for source in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+        name, facts = source.relative_to(folder).as_posix(), source.stat()
+        now[name] = [facts.st_size, facts.st_mtime_ns, *index.get(name, [0, 0, ""])[2:]]
+        target = local / name
+        if index.get(name) == now[name] and target.is_file() and target.stat().st_size == facts.st_size:
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        now[name][2] = _copy_checked(source, target, facts.st_size)
+    for path in [path for path in local.rglob("*") if path.is_file() and path.relative_to(local).as_posix() not in now]:
+        path.unlink()
+    part = index_path.with_suffix(".part-index")
+    part.write_text(json.dumps(now), encoding="utf-8")
+    os.replace(part, index_path)
+    return local
+
+
+def _copy_checked(source: Path, target: Path, size: int) -> str:
+    """The SHA-256 of what was copied."""
+    part = target.with_name(f"{target.name}.part-{uuid.uuid4().hex[:8]}")
+    for pause in (*PAUSES, None):
+        try:
+            shutil.copyfile(source, part)
+            with source.open("rb") as reading, part.open("rb") as copied:
+                wanted, came = (hashlib.file_digest(stream, "sha256").hexdigest() for stream in (reading, copied))
+            if wanted != came or part.stat().st_size != size:
+                raise OSError(errno.EIO, "the copy differs from the file")
+            os.replace(part, target)
+            return came
+        except OSError as error:
+            part.unlink(missing_ok=True)
+            if pause is None or error.errno != errno.EIO:
+                raise BootstrapError(
+                    f"{source.name} could not be copied from the Drive ({error.strerror}). Run this cell again; if it stays so, make "
+                    "a copy of the file in your own Drive (a shared file has a limit of downloads a day) and give its folder as DATA_DIR.\n"
+                    f"{source.name} 파일을 드라이브에서 복사하지 못했습니다. 이 셀을 다시 실행해 주세요. 계속되면 파일의 사본을 본인 "
+                    "드라이브에 만들고 그 폴더를 DATA_DIR 로 지정해 주세요."
+                ) from error
+            time.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 def _out_dir(given: str | os.PathLike, root: Path, local: Path, read_only: bool) -> Path:
@@ -322,17 +464,19 @@ def _visible(folder: Path) -> list[str]:
         return []
 
 
-def _what_was_found(workspace: Workspace, out: Path, installed: list[str]) -> str:
-    where = "Colab" if workspace.is_colab else f"local, {platform.system()}"
-    data = "csv/" if workspace.data_dir == workspace.root / "csv" else str(workspace.data_dir)
+def _what_was_found(workspace: Workspace, read_from: Path, out: Path, installed: list[str]) -> str:
+    where = environment() if workspace.is_colab else f"local, {environment()}, {platform.system()}"
+    data = "csv/" if read_from == workspace.root / "csv" else str(read_from)
+    copied = "" if read_from == workspace.data_dir else ", read from a copy on the local disk"
     lines = [
         f"Recommender lab | 추천 실험실: {where}, Python {platform.python_version()}",
         f"  root   {workspace.root}",
-        f"  data   {data}: {len(_visible(workspace.data_dir))} files"
+        f"  data   {data}: {len(_visible(workspace.data_dir))} files{copied}"
         if _visible(workspace.data_dir)
         else f"  data   {data} is empty: the SYNTHETIC sample is used. Put the CSVs there to use your own."
         f"\n         {data} 가 비어 있어 합성 표본을 씁니다. 실제 데이터는 그 폴더에 CSV 로 넣어 주세요.",
-        f"  output {'runs/, eda_outputs/' if out == workspace.root else out}",
+        f"  output {'runs/, eda_outputs/' if out == workspace.root else out}"
+        + (f"; a run is written in {workspace.runs_dir}, then published" if workspace.publish_to else ""),
         f"  member {workspace.member}"
         + ("" if workspace.member != "me" else "  (set RECSYS_MEMBER to your name | RECSYS_MEMBER 에 이름을 넣어 주세요)"),
     ]
@@ -407,6 +551,25 @@ def _install_absent_on_colab(root: Path) -> list[str]:
     return absent
 
 
+def _refuse_changed_packages() -> None:
+    """A package that was replaced after it had been loaded is two versions at once, and fails later, far from here.
+
+    Raises:
+        BootstrapError: asks for a restart, and names the package with both versions.
+    """
+    for name in sorted(NEVER_INSTALLED_ON_COLAB):
+        loaded = getattr(sys.modules.get(name), "__version__", None)
+        try:
+            there = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+        if loaded is not None and loaded.split("+")[0] != there.split("+")[0]:
+            raise BootstrapError(
+                f"{name} {loaded} is loaded, but {there} was installed since. Runtime > Restart session, then run from the top.\n"
+                f"{name} 이(가) 실행 중에 바뀌었습니다. 런타임 > 세션 다시 시작을 누른 뒤 처음부터 실행해 주세요."
+            )
+
+
 def ensure_environment(root: Path) -> str:
     """The interpreter that has the packages: this one inside a virtual environment (or Colab), else that of .venv.
 
@@ -462,7 +625,73 @@ def _pip_install(python: str, what: list[str]) -> None:
         )
 
 
-# -- the two commands ----------------------------------------------------------------------------------------------
+# -- sharing -------------------------------------------------------------------------------------------------------
+
+
+def share(root: Path, team: str = "") -> dict[str, str]:
+    """Mark the folder as the team's, once, and print the message that its leader sends to the members.
+
+    Returns:
+        what the marker holds: {"team": its id}. A second call keeps it.
+    """
+    path = root / MARKER
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if not isinstance(content, dict) or not content.get("team"):
+            raise ValueError("no team")
+    except (OSError, ValueError):
+        content = {"team": f"{re.sub(r'[^0-9A-Za-z가-힣]+', '-', team).strip('-') or 'team'}-{uuid.uuid4().hex[:6]}"}
+        part = path.with_name(f"{path.name}.part-{uuid.uuid4().hex[:8]}")
+        part.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(part, path)
+    print(
+        f"This folder is marked as {content['team']}. Share it in drive.google.com (right-click, Share; 'Editor' for those who "
+        "leave their runs here, 'Viewer' for those who only look), and send this:\n"
+        f"이 폴더를 {content['team']} 으로 표시했습니다. drive.google.com 에서 공유한 뒤 아래 글을 보내 주세요.\n\n"
+        "----------------------------------------------------------------------\n"
+        f"추천 실험실에 초대합니다 (팀 {content['team']})\n"
+        "1. drive.google.com 의 '공유 문서함'에서 팀 폴더를 오른쪽 클릭 > '정리' > '바로가기 추가' > '내 드라이브' > '추가'\n"
+        "2. 내 드라이브에서 그 폴더의 notebooks/02_train.ipynb 를 열고 '연결 앱' > Google Colaboratory\n"
+        "3. 첫 코드 셀을 실행하고 드라이브 연결을 허용하면 됩니다. 바로가기 이름과 위치는 자유입니다.\n\n"
+        f"You are invited to our recommender lab (team {content['team']})\n"
+        "1. drive.google.com, 'Shared with me': right-click the team's folder, 'Organise', 'Add shortcut', 'My Drive', 'Add'\n"
+        "2. In My Drive open its notebooks/02_train.ipynb with Google Colaboratory\n"
+        "3. Run the first code cell and allow the Drive. The shortcut may have any name and lie in any folder.\n"
+        "----------------------------------------------------------------------"
+    )
+    return content
+
+
+def copy_notebooks(root: Path, member: str) -> list[Path]:
+    """notebooks/members/<member>/: the notebooks for one member to edit, so that two people never edit one file.
+
+    A copy that is there already stays as it is.
+
+    Raises:
+        BootstrapError: no name of a member.
+    """
+    name = re.sub(r"[^0-9A-Za-z_.가-힣]+", "_", member).strip("._")
+    if not name or name == "me":
+        raise BootstrapError(
+            "Say whose copies these are: python colab_bootstrap.py copy --member mina\n누구의 사본인지 --member 로 이름을 알려 주세요."
+        )
+    folder = root / "notebooks" / "members" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    made = []
+    for source in sorted((root / "notebooks").glob("*.ipynb")):
+        target = folder / source.name
+        if target.exists():
+            print(f"kept    {target.relative_to(root)} (yours, as it is | 그대로 둡니다)")
+            continue
+        part = target.with_name(f"{target.name}.part-{uuid.uuid4().hex[:8]}")
+        shutil.copyfile(source, part)
+        os.replace(part, target)
+        made.append(target)
+        print(f"copied  {target.relative_to(root)}")
+    return made
+
+
+# -- the commands ----------------------------------------------------------------------------------------------
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -476,6 +705,12 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"Python 3.11 or newer is needed; this is {platform.python_version()}. | Python 3.11 이상이 필요합니다.")
         return 2
     try:
+        if options.command == "share":
+            share(HERE, options.team)
+            return 0
+        if options.command == "copy":
+            copy_notebooks(HERE, options.member or os.environ.get("RECSYS_MEMBER", ""))
+            return 0
         python = ensure_environment(HERE)
         if options.command == "test":
             return subprocess.run([python, "-m", "pytest", *rest], cwd=HERE, check=False).returncode
@@ -506,6 +741,10 @@ def _parser() -> argparse.ArgumentParser:
     run_parser.add_argument("--models", default=",".join(DEFAULT_MODELS), help="names, with commas (default: %(default)s)")
     run_parser.add_argument("--split", default="", help="how to split (default: what the notebooks say)")
     run_parser.add_argument("--k", type=int, default=None, help="length of the lists (default: what the notebooks say)")
+    share_parser = commands.add_parser("share", help="mark this folder as the team's, and print the message to its members")
+    share_parser.add_argument("--team", default="", help="a name that becomes part of the team's id")
+    copy_parser = commands.add_parser("copy", help="copies of the notebooks for one member, in notebooks/members/")
+    copy_parser.add_argument("--member", default="", help="whose (default: the environment variable RECSYS_MEMBER)")
     commands.add_parser("test", help="run the tests; further arguments go to pytest", add_help=False)
     return parser
 
@@ -520,7 +759,7 @@ def run(options: argparse.Namespace) -> int:
 
     shared = {
         "DATA_DIR": data,
-        "OUT_DIR": str(workspace.runs_dir.parent) if out or workspace.read_only else "",
+        "OUT_DIR": out or (str(workspace.runs_dir.parent) if workspace.read_only else ""),
         "SPLIT": options.split,
         "K": options.k,
     }
@@ -544,7 +783,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"\n{error}", file=sys.stderr)
         return 2
 
-    common = {"runs_dir": workspace.runs_dir, "root": workspace.root, "member": workspace.member}
+    common = {"runs_dir": workspace.runs_dir, "root": workspace.root, "member": workspace.member, "publish_to": workspace.publish_to}
     _say("1/3 EDA")
     eda = run_batch(notebooks["01_eda"], [with_shared("01_eda")], kind="eda", **common)
     _say(f"2/3 training: {', '.join(models)}")

@@ -34,15 +34,23 @@ import os
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not Path("/content/drive/MyDrive").is_dir():
+content = Path(os.environ.get("RECSYS_CONTENT", "/content"))
+if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not os.path.isdir(content / "drive/MyDrive"):
     from google.colab import drive
 
-    drive.mount("/content/drive")
-# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
-# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
-on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
-nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
-sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
+    try:
+        drive.mount(str(content / "drive"))
+    except Exception as error:  # once more by force; Colab's own message says the rest
+        print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
+        drive.mount(str(content / "drive"), force_remount=True)
+places = [os.environ.get("RECSYS_ROOT", "."), "..", "../../..", *content.glob("drive/[!.]*/*"), *content.glob("drive/[!.]*/*/*")]
+found = [str(Path(place).absolute()) for place in places if Path(place, "colab_bootstrap.py").is_file()]
+if not found:
+    raise FileNotFoundError(
+        "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
+        "drive.google.com > 공유 문서함 > 팀 폴더 오른쪽 클릭 > 정리 > 바로가기 추가 > 내 드라이브. 그다음 이 셀을 다시 실행해 주세요."
+    )
+sys.path[:0] = found[:1]
 
 from colab_bootstrap import bootstrap
 

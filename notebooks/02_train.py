@@ -30,6 +30,7 @@ K = 5  # length of the lists; recall@K on validation chooses the best epoch
 MODEL = "neumf"  # a name of the table below
 MODEL_CONFIG = {}  # options of the model, e.g. {"layers": [128, 64, 32], "dropout": 0.2}
 TRAIN_CONFIG = {}  # settings of the training, e.g. {"learning_rate": 0.001, "epochs": 50}
+RESUME = True  # go on with your own run of these very settings that was cut off, where there is one
 RUN_DIR = ""  # the run folder that a batch made; empty: a new one
 
 # %%
@@ -37,15 +38,23 @@ import os
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not Path("/content/drive/MyDrive").is_dir():
+content = Path(os.environ.get("RECSYS_CONTENT", "/content"))
+if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not os.path.isdir(content / "drive/MyDrive"):
     from google.colab import drive
 
-    drive.mount("/content/drive")
-# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
-# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
-on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
-nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
-sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
+    try:
+        drive.mount(str(content / "drive"))
+    except Exception as error:  # once more by force; Colab's own message says the rest
+        print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
+        drive.mount(str(content / "drive"), force_remount=True)
+places = [os.environ.get("RECSYS_ROOT", "."), "..", "../../..", *content.glob("drive/[!.]*/*"), *content.glob("drive/[!.]*/*/*")]
+found = [str(Path(place).absolute()) for place in places if Path(place, "colab_bootstrap.py").is_file()]
+if not found:
+    raise FileNotFoundError(
+        "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
+        "drive.google.com > 공유 문서함 > 팀 폴더 오른쪽 클릭 > 정리 > 바로가기 추가 > 내 드라이브. 그다음 이 셀을 다시 실행해 주세요."
+    )
+sys.path[:0] = found[:1]
 
 from colab_bootstrap import bootstrap
 
@@ -62,11 +71,13 @@ from recsys_lib import (
     cut_offs,
     finish_training,
     fit_recall,
+    identity,
     make_split,
     model_options,
     read_dataset,
     train_config,
     train_options,
+    unfinished_run,
 )
 
 pd.set_option("display.max_colwidth", None, "display.precision", 4)
@@ -105,7 +116,10 @@ display(model_options(model), train_options(config) if model.needs_training else
 # 검증 recall이 멈추면 학습률이 내려가고, 하한에 닿으면 학습을 끝내고 그 이유를 알려 줍니다.
 
 # %%
-run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="training", model=MODEL, member=ws.member)
+about = {"kind": "training", "model": MODEL, "member": ws.member, "publish_to": ws.publish_to}
+about["parameters"] = parameters | identity(dataset, split)
+run = unfinished_run(ws.runs_dirs, **about) if RESUME and not RUN_DIR else None
+run = run or RunFolder.open_or_create(RUN_DIR, ws.runs_dir, **about)
 ks = cut_offs(K, split.train.n_items)
 validate = Evaluator(split.validation, seen=split.known_before_validation, ks=ks).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)
@@ -135,4 +149,4 @@ figures = finish_training(
     run, model, record, dataset=dataset, split=split, config=config, seed=SEED, parameters=parameters
 )
 display(*figures)
-print("run", run.name)
+print(run.said_at_the_end())

@@ -34,15 +34,23 @@ import os
 import sys
 from pathlib import Path
 
-if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not Path("/content/drive/MyDrive").is_dir():
+content = Path(os.environ.get("RECSYS_CONTENT", "/content"))
+if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not os.path.isdir(content / "drive/MyDrive"):
     from google.colab import drive
 
-    drive.mount("/content/drive")
-# Not found? Add the team's folder to My Drive as a shortcut, or set RECSYS_ROOT.
-# 찾지 못하면 팀 폴더의 바로가기를 내 드라이브에 추가하거나 RECSYS_ROOT 를 지정해 주세요.
-on_drive = [*Path("/content/drive").glob("*/*"), *Path("/content/drive").glob("*/*/*")]
-nearby = [Path(os.environ.get("RECSYS_ROOT", ".")), Path(".."), *on_drive]
-sys.path[:0] = [str(place.absolute()) for place in nearby if (place / "colab_bootstrap.py").is_file()][:1]
+    try:
+        drive.mount(str(content / "drive"))
+    except Exception as error:  # once more by force; Colab's own message says the rest
+        print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
+        drive.mount(str(content / "drive"), force_remount=True)
+places = [os.environ.get("RECSYS_ROOT", "."), "..", "../../..", *content.glob("drive/[!.]*/*"), *content.glob("drive/[!.]*/*/*")]
+found = [str(Path(place).absolute()) for place in places if Path(place, "colab_bootstrap.py").is_file()]
+if not found:
+    raise FileNotFoundError(
+        "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
+        "drive.google.com > 공유 문서함 > 팀 폴더 오른쪽 클릭 > 정리 > 바로가기 추가 > 내 드라이브. 그다음 이 셀을 다시 실행해 주세요."
+    )
+sys.path[:0] = found[:1]
 
 from colab_bootstrap import bootstrap
 
@@ -76,7 +84,7 @@ parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "
 # %%
 dataset = read_dataset(ws.data_dir)
 split = make_split(SPLIT, dataset.interactions, seed=SEED)
-runs = runs_to_compare(ws.runs_dir, dataset, split, RUNS)
+runs = runs_to_compare(ws.runs_dirs, dataset, split, RUNS)
 print(dataset.title, *(run.name for run in runs), sep="\n")
 
 # %% [markdown]
@@ -95,7 +103,7 @@ comparison.table()
 # A model that leads on average may lose among the quiet users or the rare items. · 평균이 높아도 활동이 적은 사용자나 드문 아이템에는 약할 수 있습니다.
 
 # %%
-run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member)
+run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member, publish_to=ws.publish_to)
 figures = keep_evaluation(run, comparison)
 display(*figures.values())
 
@@ -123,4 +131,4 @@ if SUBMIT:
 # %%
 submission = "submission.csv" if SUBMIT else None
 finish_evaluation(run, comparison, parameters=parameters, submission=submission, recommendations=recommendations)
-print("run", run.name)
+print(run.said_at_the_end())

@@ -24,6 +24,7 @@ _HOMES = {
     "fit_recall": "evaluation.evaluator",
     "fraction_split": "data.splits",
     "host_metric": "runs.submission",
+    "identity": "runs.trained",
     "k_fold": "data.splits",
     "keep_evaluation": "runs.compared",
     "leave_k_out": "data.splits",
@@ -41,6 +42,7 @@ _HOMES = {
     "temporal_holdout": "data.splits",
     "train_config": "training.config",
     "train_options": "training.config",
+    "unfinished_run": "runs.resuming",
     "user_holdout": "data.splits",
     "write_submission": "runs.submission",
 }

@@ -27,6 +27,8 @@ def clean_environment(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "path", list(sys.path))
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     monkeypatch.setattr(colab_bootstrap, "LOCAL_OUT_ON_COLAB", tmp_path / "content" / "recsys_out")
+    monkeypatch.setattr(colab_bootstrap, "LOCAL_DATA_ON_COLAB", tmp_path / "content" / "recsys_data")
+    monkeypatch.setattr(colab_bootstrap, "PAUSES", (0.0, 0.0))
 
 
 def make_tree(folder: Path, *, marker: str | None = None) -> Path:
@@ -188,6 +190,35 @@ def test_the_probe_leaves_nothing(tmp_path):
     assert not colab_bootstrap._can_write(tmp_path / "nowhere")
 
 
+@pytest.fixture
+def notebook(monkeypatch):
+    """The variables of a kernel that this process now seems to be."""
+    shell = types.SimpleNamespace(kernel=object(), user_ns={})
+    monkeypatch.setitem(sys.modules, "IPython", types.SimpleNamespace(get_ipython=lambda: shell))
+    for name in ("VSCODE_PID",):
+        monkeypatch.delenv(name, raising=False)
+    return shell.user_ns
+
+
+def test_the_environment_has_a_name(notebook, monkeypatch):
+    assert colab_bootstrap.environment() == "Jupyter"
+    notebook["__vsc_ipynb_file__"] = "x.ipynb"
+    assert colab_bootstrap.environment() == "VS Code"
+    monkeypatch.setenv("COLAB_RELEASE_TAG", "x")
+    assert colab_bootstrap.environment() == "Colab, VS Code"
+    notebook.clear()
+    assert colab_bootstrap.environment() == "Colab, browser"
+    monkeypatch.setenv("RECSYS_BATCH", "1")
+    assert colab_bootstrap.environment() == "Colab, batch"
+    monkeypatch.delenv("COLAB_RELEASE_TAG")
+    assert colab_bootstrap.environment() == "batch"
+
+
+def test_outside_a_notebook_it_is_plain_python(monkeypatch):
+    monkeypatch.setitem(sys.modules, "IPython", types.ModuleType("IPython"))
+    assert colab_bootstrap.environment() == "Python"
+
+
 # -- Colab: mounting -----------------------------------------------------------------------------------------------
 
 
@@ -216,6 +247,50 @@ def test_a_mount_that_fails_twice_is_explained(colab, monkeypatch):
     with pytest.raises(BootstrapError, match="could not be mounted: again\n.*account") as raised:
         bootstrap(here=colab.here, drive_root=colab.drive_root)
     assert "드라이브를 연결하지 못했습니다" in str(raised.value) and not colab.drive_root.exists()
+
+
+@pytest.mark.parametrize(
+    ("message", "advice"),
+    [
+        ("Error: credential propagation was unsuccessful", "third-party cookies"),
+        ("Mountpoint must not already contain files", "delete runtime"),
+        ("Google Drive for desktop: timed out", "very many files"),
+        ("mount failed", "Allow the pop-up"),
+    ],
+)
+def test_the_advice_depends_on_the_cause(message, advice, colab):
+    colab.drive.errors = [ValueError(message), ValueError(message)]
+    with pytest.raises(BootstrapError, match=advice) as raised:
+        bootstrap(here=colab.here, drive_root=colab.drive_root)
+    assert message in str(raised.value) and "드라이브를 연결하지 못했습니다" in str(raised.value)
+
+
+def test_from_vs_code_the_advice_is_about_vs_code(colab, notebook):
+    notebook["__vsc_ipynb_file__"] = "x.ipynb"
+    colab.drive.errors = [ValueError("mount failed"), ValueError("mount failed")]
+    with pytest.raises(BootstrapError, match="Colab extension"):
+        bootstrap(here=colab.here, drive_root=colab.drive_root)
+
+
+def test_a_drive_that_went_away_is_mounted_anew_by_force(colab, monkeypatch):
+    root = make_tree(colab.served / "MyDrive" / "team", marker="seven")
+    bootstrap(here=colab.here, drive_root=colab.drive_root)
+    is_dir, gone = Path.is_dir, [True]
+
+    def away(path):
+        if gone[0] and path == colab.drive_root / "MyDrive":
+            raise OSError(107, "Transport endpoint is not connected")
+        return is_dir(path)
+
+    def remount(mountpoint, force_remount=False):
+        colab.drive.calls.append((mountpoint, force_remount))
+        gone[0] = False
+
+    monkeypatch.setattr(Path, "is_dir", away)
+    monkeypatch.setattr(colab.drive, "mount", remount)
+    found = colab.drive_root / root.relative_to(colab.served)
+    assert bootstrap(here=found, drive_root=colab.drive_root).root == found
+    assert [forced for _, forced in colab.drive.calls] == [False, True]
 
 
 def test_an_error_that_is_no_mount_failure_rises(colab):
@@ -296,6 +371,103 @@ def test_the_folder_of_this_file_comes_before_the_drive(colab, tree):
     assert bootstrap(here=tree, drive_root=colab.drive_root).root == tree and colab.drive.calls == []
 
 
+def test_two_marked_folders_are_a_question_also_for_the_notebook_of_one(colab):
+    for name, team in (("one", "seven"), ("two", "eight")):
+        make_tree(colab.served / "MyDrive" / name, marker=team)
+    with pytest.raises(BootstrapError, match="2 folders"):
+        bootstrap(here=colab.drive_root / "MyDrive" / "one", drive_root=colab.drive_root)
+
+
+def test_an_unmarked_folder_on_the_drive_works_where_it_is_the_only_one(colab):
+    make_tree(colab.served / "MyDrive" / "mine")
+    assert bootstrap(here=colab.drive_root / "MyDrive" / "mine", drive_root=colab.drive_root).root.name == "mine"
+
+
+# -- Colab: data and runs on the local disk ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def team(colab):
+    """A shared folder with data; team() is a member's first cell."""
+    csv = make_tree(colab.served / "MyDrive" / "team", marker="seven") / "csv"
+    (csv / "more").mkdir(parents=True)
+    (csv / "a.csv").write_text("x\n1\n", encoding="utf-8")
+    (csv / "more" / "b.csv").write_text("한글", encoding="cp949")
+    return lambda **named: bootstrap(here=colab.here, drive_root=colab.drive_root, **named)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_data_is_copied_to_the_local_disk_once_and_again_where_it_changed(team, colab, monkeypatch):
+    copies = []
+    copy = colab_bootstrap.shutil.copyfile
+    monkeypatch.setattr(colab_bootstrap.shutil, "copyfile", lambda source, target: copies.append(source.name) or copy(source, target))
+    ws = team()
+    csv = ws.root / "csv"
+    assert colab.drive_root not in ws.data_dir.parents and files_in(ws.data_dir) == files_in(csv)
+    team()
+    assert copies == ["a.csv", "b.csv"]
+    (csv / "a.csv").write_text("x\n2\n", encoding="utf-8")
+    os.utime(csv / "a.csv", ns=(1, 1))
+    (csv / "more" / "b.csv").unlink()
+    (csv / "c.csv").write_text("new", encoding="utf-8")
+    assert files_in(team().data_dir) == files_in(csv) and copies[2:] == ["a.csv", "c.csv"]
+
+
+def test_a_local_copy_that_was_damaged_is_made_again(team):
+    copied = team().data_dir / "a.csv"
+    copied.write_text("x", encoding="utf-8")
+    assert (team().data_dir / "a.csv").read_text(encoding="utf-8") == "x\n1\n"
+
+
+@pytest.mark.parametrize(("failures", "number"), [(2, 5), (3, 5), (1, 122)])
+def test_a_file_that_cannot_be_read_is_tried_again_then_explained(failures, number, team, monkeypatch):
+    copy, tries = colab_bootstrap.shutil.copyfile, []
+
+    def failing(source, target):
+        tries.append(source.name)
+        if tries.count("b.csv") <= failures and source.name == "b.csv":
+            raise OSError(number, os.strerror(number))
+        return copy(source, target)
+
+    monkeypatch.setattr(colab_bootstrap.shutil, "copyfile", failing)
+    if (failures, number) == (2, 5):
+        assert len(files_in(team().data_dir)) == 2
+    else:
+        with pytest.raises(BootstrapError, match=f"b.csv could not be copied.*{os.strerror(number)}"):
+            team()
+        assert not list((colab_bootstrap.LOCAL_DATA_ON_COLAB).rglob("*.part-*"))
+
+
+def test_runs_are_written_locally_and_published_to_the_team(team, capsys):
+    ws = team()
+    assert ws.runs_dir == colab_bootstrap.LOCAL_OUT_ON_COLAB / "runs" and ws.shared_runs_dir == ws.root / "runs"
+    assert ws.publish_to == ws.root / "runs" and ws.runs_dirs == (ws.runs_dir, ws.root / "runs")
+    assert "then published" in capsys.readouterr().out
+    other = team(out_dir="experiments")
+    assert other.shared_runs_dir == ws.root / "experiments" / "runs" and other.runs_dir == ws.runs_dir
+
+
+def test_a_viewer_reads_the_teams_runs_and_publishes_nothing(team, colab, monkeypatch):
+    can_write = colab_bootstrap._can_write
+    monkeypatch.setattr(colab_bootstrap, "_can_write", lambda folder: colab.drive_root not in folder.parents and can_write(folder))
+    ws = team()
+    assert ws.publish_to is None and ws.runs_dirs == (colab_bootstrap.LOCAL_OUT_ON_COLAB / "runs", ws.root / "runs")
+
+
+def test_locally_there_is_one_folder_of_runs(tree):
+    ws = bootstrap(here=tree)
+    assert ws.publish_to is None and ws.runs_dirs == (tree / "runs",)
+
+
+def test_a_package_that_changed_after_it_was_loaded_asks_for_a_restart(team, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", types.SimpleNamespace(__version__="0.0.1"))
+    with pytest.raises(BootstrapError, match="pyarrow 0.0.1 is loaded, but .* Restart session"):
+        team()
+
+
 def test_a_view_only_share_works_on_colab(colab, tmp_path, monkeypatch):
     make_tree(colab.served / "MyDrive" / "team", marker="seven")
     can_write = colab_bootstrap._can_write
@@ -340,6 +512,7 @@ def installed(monkeypatch):
         return versions[name]
 
     monkeypatch.setattr(colab_bootstrap.importlib.metadata, "version", version)
+    monkeypatch.setattr(colab_bootstrap, "_refuse_changed_packages", lambda: None)  # what is really loaded is none of these
     return versions
 
 
@@ -506,7 +679,7 @@ def stages(monkeypatch, lab):
         (lab / "notebooks" / f"{name}.ipynb").write_text(nbformat.writes(notebook), encoding="utf-8")
     stages = types.SimpleNamespace(said=[], failing=())
 
-    def run_batch(notebook, parameter_sets, *, runs_dir, kind, root, member):
+    def run_batch(notebook, parameter_sets, *, runs_dir, kind, root, member, publish_to):
         stages.said.append((kind, parameter_sets))
         done = batch.Batch()
         for parameters in parameter_sets:
@@ -564,3 +737,46 @@ def test_this_file_needs_no_package():
     done = subprocess.run([sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(colab_bootstrap.HERE)!r}); {code}"],
                           capture_output=True, text=True, check=False)  # fmt: skip
     assert done.stdout == "ok\n", done.stderr
+
+
+# -- sharing -------------------------------------------------------------------------------------------------------
+
+
+def test_share_marks_the_folder_once_and_prints_the_message(tree, capsys):
+    first = colab_bootstrap.share(tree, "추천 7조")
+    assert first["team"].startswith("추천-7조-") and json.loads((tree / MARKER).read_text(encoding="utf-8")) == first
+    assert colab_bootstrap.share(tree, "another name") == first
+    said = capsys.readouterr().out
+    assert said.count(first["team"]) >= 4 and "바로가기 추가" in said and "Add shortcut" in said and str(tree) not in said
+
+
+def test_a_broken_marker_is_made_anew(tree):
+    for text in ("{", "[]", "{}"):
+        (tree / MARKER).write_text(text, encoding="utf-8")
+        assert colab_bootstrap.share(tree)["team"].startswith("team-")
+
+
+def test_a_members_copies_are_made_once_and_never_replaced(tree, capsys):
+    for name in ("01_eda.ipynb", "02_train.ipynb"):
+        (tree / "notebooks" / name).write_text("{}", encoding="utf-8")
+    made = colab_bootstrap.copy_notebooks(tree, "김 미나")
+    assert [path.relative_to(tree).as_posix() for path in made] == [f"notebooks/members/김_미나/{n}.ipynb" for n in ("01_eda", "02_train")]
+    made[0].write_text("mine", encoding="utf-8")
+    made[1].unlink()
+    assert colab_bootstrap.copy_notebooks(tree, "김 미나") == made[1:] and made[0].read_text(encoding="utf-8") == "mine"
+    assert "그대로 둡니다" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["", "me", "../.."])
+def test_copies_need_a_name(name, tree):
+    with pytest.raises(BootstrapError, match="--member"):
+        colab_bootstrap.copy_notebooks(tree, name)
+    assert not (tree / "notebooks" / "members").exists()
+
+
+def test_share_and_copy_are_commands_that_install_nothing(tree, monkeypatch, capsys):
+    monkeypatch.setattr(colab_bootstrap, "HERE", tree)
+    monkeypatch.setattr(colab_bootstrap, "ensure_environment", lambda root: pytest.fail("installs"))
+    assert colab_bootstrap.main(["share", "--team", "seven"]) == 0 and (tree / MARKER).is_file()
+    assert colab_bootstrap.main(["copy", "--member", "mina"]) == 0 and (tree / "notebooks" / "members" / "mina").is_dir()
+    assert colab_bootstrap.main(["copy"]) == 2 and "--member" in capsys.readouterr().err

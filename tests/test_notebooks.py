@@ -156,7 +156,7 @@ def _small_movielens(directory: Path) -> Path:
     """A folder in the form of MovieLens 100K: 40 users, 30 films; nothing in it is GroupLens' data."""
     directory.mkdir()
     genres = 19
-    rows = [f"{u}\t{i}\t4\t{880000000 + 100 * u + i}" for u in range(1, 41) for i in range(1, 31) if (u * i) % 7 < 3]
+    rows = [f"{u}\t{i}\t4\t{880000000 + 100 * u + i}" for u in range(1, 41) for i in range(1, 31) if (u + i * i) % 7 < 3]
     users = [f"{u}|{20 + u}|{'FM'[u % 2]}|{('artist', 'doctor', 'writer')[u % 3]}|0000{u % 10}" for u in range(1, 41)]
     items = [
         f"{i}|Film {i} ({1970 + i})|01-Jan-{1970 + i}||http://x|"

@@ -14,7 +14,7 @@ from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.display.plots import Plot, model_comparison, recall_by_group
 from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
-from recsys_lib.runs.folder import RunFolder, finished_runs
+from recsys_lib.runs.folder import RunFolder, all_runs, finished_runs
 from recsys_lib.runs.trained import identity, lists_frame, load_model
 
 MOST_MODELS = 6  # side by side in one figure: as many as there are colours that everybody can tell apart
@@ -98,14 +98,21 @@ class Comparison:
         }
 
 
-def runs_to_compare(runs_dir: Path, dataset: Dataset, split: Split, names: Sequence[str] = ()) -> list[RunFolder]:
+def runs_to_compare(
+    runs_dir: Path | Sequence[Path], dataset: Dataset, split: Split, names: Sequence[str] = ()
+) -> list[RunFolder]:
     """The runs named; without names the newest finished training of every model on this data and split.
+
+    Args:
+        runs_dir: a folder of runs, or several: one's own and the team's.
 
     Raises:
         ValueError: there is none.
     """
     if names:
-        return [RunFolder.open(Path(runs_dir) / name) for name in names]
+        there = {run.name: run for run in all_runs(runs_dir)}
+        folder = Path(runs_dir if isinstance(runs_dir, (str, Path)) else runs_dir[0])
+        return [there.get(name) or RunFolder.open(folder / name) for name in names]  # open says what there is
     wanted = {key: value for key, value in identity(dataset, split).items() if key.endswith("fingerprint")}
     newest = {run.model: run for run in finished_runs(runs_dir, kind="training", **wanted)}  # newest last
     if not newest:

@@ -1,7 +1,7 @@
 """The run folder: everything one training or evaluation leaves behind, written once, by one writer, readable for good.
 
     <UTC time>-<member>-<model>-<4 hex>/
-        started.json    kind, model, member, start: written first, so that an unfinished folder can say what it was
+        started.json    kind, model, member, start, parameters: written first, so that an unfinished folder can say what it was
         history.jsonl   a line an epoch, appended
         metrics.json  lists.parquet  figures/*.png  weights, notebook.ipynb ...
         run.json        written last; where it is, the run is whole
@@ -17,7 +17,7 @@ import os
 import platform
 import re
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -27,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.data.files import replacing, write_text
-from recsys_lib.runs.publishing import Published, publish
+from recsys_lib.runs.publishing import Published, Publisher, publish
+from recsys_lib.runs.writers import this_writer
 
 if TYPE_CHECKING:
     from recsys_lib.display.plots import Plot
@@ -46,11 +47,15 @@ class RunFolder:
     Attributes:
         path: the folder (the local one, where the run is published elsewhere).
         publish_to: the folder of runs that `publish` copies to, or None.
+        is_handed_over: made by a batch, which adds the executed notebook and publishes the whole when it has ended.
     """
+
+    is_handed_over = False
 
     def __init__(self, path: str | Path, *, publish_to: str | Path | None = None) -> None:
         self.path = Path(path)
         self.publish_to = None if publish_to is None else Path(publish_to)
+        self._publisher = None if publish_to is None else Publisher(self.path, self.publish_to / self.path.name)
         self._appending = False
 
     # -- made and found ------------------------------------------------------------------------------------------
@@ -63,6 +68,7 @@ class RunFolder:
         kind: str,
         model: str,
         member: str = "",
+        parameters: Mapping[str, Any] | None = None,
         publish_to: str | Path | None = None,
     ) -> RunFolder:
         """Make a new folder in `runs_dir`; never an existing one, however many members start in the same second.
@@ -70,6 +76,7 @@ class RunFolder:
         Args:
             kind: "training", "evaluation", "eda" ...
             member: who; empty: the environment variable RECSYS_MEMBER, else "me".
+            parameters: what makes it this run and no other; an unfinished run is found again by them (see resuming.py).
             publish_to: a folder of runs on a Drive; `publish` copies this run there.
         """
         runs_dir = Path(runs_dir)
@@ -85,7 +92,8 @@ class RunFolder:
             except FileExistsError:
                 continue
         begun = {"kind": kind, "model": model, "member": member, "started": started.isoformat(timespec="microseconds")}
-        write_text(path / "started.json", as_json(begun))
+        begun |= {"parameters": dict(parameters or {}), "writer": this_writer()}
+        write_text(path / "started.json", as_json(begun, base=path.parent.parent))
         return cls(path, publish_to=publish_to)
 
     @classmethod
@@ -110,6 +118,7 @@ class RunFolder:
         place = Path(given) if Path(given).is_dir() else Path(runs_dir) / given
         run = cls.open(place, publish_to=creating.get("publish_to"))
         run.refuse_if_finished()
+        run.is_handed_over = True
         return run
 
     def __repr__(self) -> str:
@@ -127,7 +136,7 @@ class RunFolder:
         record = _read_json(self.path / "run.json")
         if record is None:
             # A half-copied run.json on a Drive is an unfinished run, not an error of the reader's.
-            record = self._begun() | {"status": "unfinished"}
+            record = self.begun() | {"status": "unfinished"}
         return {"name": self.name} | record
 
     @property
@@ -156,7 +165,8 @@ class RunFolder:
         """metrics.json, or an empty dict."""
         return _read_json(self.path / "metrics.json") or {}
 
-    def _begun(self) -> dict:
+    def begun(self) -> dict:
+        """started.json; of a folder without one, what its name says."""
         begun = _read_json(self.path / "started.json")
         if begun is not None:
             return begun
@@ -267,27 +277,69 @@ class RunFolder:
             "platform": platform.system(),
             "packages": package_versions(),
         }
-        record = self._begun() | surroundings | content
+        begun = {name: value for name, value in self.begun().items() if name != "writer"}
+        record = begun | surroundings | content
         write_text(self.path / "run.json", as_json(record, base=self.path.parent.parent))
 
+    def checkpointed(self) -> None:
+        """There is something new that a lost runtime would take along; published in the background, once a minute."""
+        if self._publisher is not None:
+            self._publisher.offer()
+
     def publish(self) -> Published | None:
-        """Copy the run to `publish_to`; None where it is at home already."""
-        return None if self.publish_to is None else publish(self.path, self.publish_to / self.name)
+        """Copy the run to `publish_to`, and what an absent Drive left behind of finished ones; None: it is at home already."""
+        if self._publisher is None:
+            return None
+        published = self._publisher.publish()
+        if published.complete:
+            for run in finished_runs(self.path.parent):
+                if run.name != self.name and not (self.publish_to / run.name / "run.json").is_file():
+                    publish(run.path, self.publish_to / run.name)
+        return published
+
+    def said_at_the_end(self) -> str:
+        """The run's name, published where that is this notebook's to do, and what is not there yet."""
+        if self.is_handed_over or self._publisher is None:
+            return f"run {self.name}"
+        published = self.publish()
+        if published.complete:
+            return f"run {self.name}: published to the shared folder | 공유 폴더에 저장했습니다"
+        return (
+            f"run {self.name}: {published}\n"
+            f"It is whole in {self.path.parent} of this runtime. Mount the Drive again (first cell) and run this cell once more, "
+            "before the runtime ends.\n공유 폴더에 아직 저장되지 않은 파일이 있습니다. 런타임이 끝나기 전에 드라이브를 다시 연결하고"
+            "(첫 셀) 이 셀을 다시 실행해 주세요."
+        )
 
 
 # -- several runs --------------------------------------------------------------------------------------------------
 
 
-def all_runs(runs_dir: str | Path) -> list[RunFolder]:
-    """Every run folder there, finished or not, newest last. A missing `runs_dir` has none."""
-    runs_dir = Path(runs_dir)
-    if not runs_dir.is_dir():
+def all_runs(runs_dir: str | Path | Sequence[str | Path]) -> list[RunFolder]:
+    """Every run folder there, finished or not, newest last. A missing `runs_dir` has none.
+
+    Of several folders (one's own and the team's) a run that is in both counts once: the finished one, else the first.
+    """
+    found: dict[str, RunFolder] = {}
+    for folder in [runs_dir] if isinstance(runs_dir, (str, Path)) else runs_dir:
+        for run in _runs_in(Path(folder)):
+            if run.name not in found or (run.is_finished and not found[run.name].is_finished):
+                found[run.name] = run
+    return sorted(found.values(), key=lambda run: (run.name.split("-")[0], str(run.record.get("started", "")), run.name))
+
+
+def _runs_in(folder: Path) -> list[RunFolder]:
+    try:
+        with os.scandir(folder) as entries:
+            return [RunFolder(entry.path) for entry in entries if re.match(r"\d{8}T\d{6}Z-", entry.name) and entry.is_dir()]
+    except FileNotFoundError:
         return []
-    runs = [RunFolder(path) for path in runs_dir.iterdir() if re.match(r"\d{8}T\d{6}Z-", path.name) and path.is_dir()]
-    return sorted(runs, key=lambda run: (run.name.split("-")[0], str(run.record.get("started", "")), run.name))
+    except OSError as error:  # the Drive is away; what is here can still be read
+        print(f"{folder.name}/ cannot be read now ({error.strerror}); its runs are left out | 지금은 읽을 수 없습니다")
+        return []
 
 
-def finished_runs(runs_dir: str | Path, *, kind: str | None = None, **where: Any) -> list[RunFolder]:
+def finished_runs(runs_dir: str | Path | Sequence[str | Path], *, kind: str | None = None, **where: Any) -> list[RunFolder]:
     """The finished runs, newest last, whose record has these values, e.g. model="neumf", split_fingerprint="3fa9…"."""
     wanted = where if kind is None else {"kind": kind, **where}
 

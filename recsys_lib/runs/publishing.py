@@ -7,15 +7,23 @@ What could not be published is told, never raised: losing the Drive must not sto
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
-import shutil
+import threading
+import time
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 from recsys_lib.data.files import replacing
 
 LAST = "run.json"
+SECONDS_BETWEEN = 60.0  # a Drive counts requests; what a lost runtime loses is one such pause
+SECONDS_TO_WAIT = 300.0  # for a Drive that neither answers nor fails
+PAUSES = (0.5, 2.0)  # an EIO of a Drive is mostly gone at the second or third try
+# The Drive itself is gone: the next file would only wait for the same answer.
+_GONE = {errno.ENOTCONN, errno.ECONNABORTED, errno.ENODEV, errno.ESHUTDOWN}
 
 
 @dataclass(frozen=True)
@@ -45,10 +53,11 @@ class Published:
 
 
 def publish(source_dir: str | Path, target_dir: str | Path) -> Published:
-    """Copy what `target_dir` lacks of `source_dir`, file by file; may be repeated at any time.
+    """Copy what `target_dir` lacks of `source_dir`, file by file; may be repeated at any time, and while files are
+    replaced or appended to: each is published as it was at one moment.
 
-    Files of the target that the source does not have are left alone. Temporary files (`*.part-*`) and links are not
-    published.
+    Files of the target that the source does not have are left alone, but for what an earlier, killed publishing left
+    half-written. Temporary files (`*.part-*`) and links are not published.
 
     Raises:
         FileNotFoundError: `source_dir` is not there. Nothing else: an OSError is reported per file.
@@ -57,16 +66,72 @@ def publish(source_dir: str | Path, target_dir: str | Path) -> Published:
     if not source_dir.is_dir():
         raise FileNotFoundError(f"no folder {source_dir.name} to publish")
     copied, equal, failed = [], [], {}
+    gone = ""
+    _sweep(target_dir)
     for source in _files(source_dir):
         name = source.relative_to(source_dir).as_posix()
-        if name == LAST and failed:
-            failed[name] = "it goes last, and other files are not there yet"
+        if gone or (name == LAST and failed):
+            failed[name] = gone or "it goes last, and other files are not there yet"
             continue
         try:
             (copied if _publish_file(source, target_dir / name) else equal).append(name)
         except OSError as error:
             failed[name] = _reason(error)
+            gone = _reason(error) if error.errno in _GONE else ""
     return Published(tuple(copied), tuple(equal), failed)
+
+
+class Publisher:
+    """Publishes one folder from time to time, in a thread of its own: a Drive that hangs must not stop a training.
+
+    Args:
+        source_dir, target_dir: as for `publish`.
+    """
+
+    def __init__(self, source_dir: Path, target_dir: Path) -> None:
+        self._source, self._target = source_dir, target_dir
+        self._thread: threading.Thread | None = None
+        self._last = -SECONDS_BETWEEN
+        self._result: Published | None = None
+
+    def offer(self) -> None:
+        """Something new is there; published now unless that was done or begun a moment ago."""
+        if time.monotonic() - self._last >= SECONDS_BETWEEN and not self._busy:
+            self._begin()
+
+    def publish(self) -> Published:
+        """Everything, now; waits for it, but not for ever."""
+        if self._busy:
+            self._thread.join(SECONDS_TO_WAIT)
+        if not self._busy:
+            self._begin()
+            self._thread.join(SECONDS_TO_WAIT)
+        if self._busy or self._result is None:
+            names = [path.relative_to(self._source).as_posix() for path in _files(self._source)]
+            return Published(failed=dict.fromkeys(names, f"the Drive has not answered for {SECONDS_TO_WAIT:.0f} s"))
+        return self._result
+
+    @property
+    def _busy(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def _begin(self) -> None:
+        self._last, self._result = time.monotonic(), None
+        # A daemon: the interpreter does not wait for a hanging Drive when it ends.
+        self._thread = threading.Thread(target=self._work, name="publishing", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
+        self._result = publish(self._source, self._target)
+
+
+def _sweep(target_dir: Path) -> None:
+    """A run has one writer, so a temporary file is what a killed one left."""
+    try:
+        for path in target_dir.rglob("*.part-*"):
+            path.unlink(missing_ok=True)
+    except OSError:
+        pass  # then the Drive has other troubles, and they will be told
 
 
 def _files(folder: Path) -> list[Path]:
@@ -80,12 +145,26 @@ def _files(folder: Path) -> list[Path]:
 
 def _publish_file(source: Path, target: Path) -> bool:
     """True where the file was copied, False where an equal one was there."""
-    wanted = _size_and_hash(source)
-    if target.is_file() and target.stat().st_size == wanted[0] and _size_and_hash(target) == wanted:
+    for pause in (*PAUSES, None):
+        try:
+            # Opened once: a file that is replaced meanwhile goes on as what it was.
+            with source.open("rb") as reading:
+                return _copy(reading, target)
+        except OSError as error:
+            if error.errno != errno.EIO or pause is None:
+                raise
+        time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _copy(reading: BinaryIO, target: Path) -> bool:
+    size = os.fstat(reading.fileno()).st_size  # a log may grow on while it is read: this much of it is whole lines
+    if target.is_file() and target.stat().st_size == size and _size_and_hash(target) == _size_and_hash(reading, size):
         return False
+    reading.seek(0)
     with replacing(target) as part:
-        with source.open("rb") as reading, part.open("wb") as writing:
-            shutil.copyfileobj(reading, writing, 1 << 20)
+        with part.open("wb") as writing:
+            wanted = _size_and_hash(reading, size, writing)
             writing.flush()
             os.fsync(writing.fileno())
         came = _size_and_hash(part)
@@ -94,10 +173,21 @@ def _publish_file(source: Path, target: Path) -> bool:
     return True
 
 
-def _size_and_hash(path: Path) -> tuple[int, str]:
-    with path.open("rb") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        return stream.tell(), digest
+def _size_and_hash(source: Path | BinaryIO, size: int | None = None, copy_to: BinaryIO | None = None) -> tuple[int, str]:
+    """Of the first `size` bytes; None: of all."""
+    if isinstance(source, Path):
+        with source.open("rb") as stream:
+            return _size_and_hash(stream)
+    digest, read = hashlib.sha256(), 0
+    while size is None or read < size:
+        piece = source.read(min(1 << 20, (1 << 20) if size is None else size - read))
+        if not piece:
+            break
+        digest.update(piece)
+        read += len(piece)
+        if copy_to is not None:
+            copy_to.write(piece)
+    return read, digest.hexdigest()
 
 
 def _reason(error: OSError) -> str:

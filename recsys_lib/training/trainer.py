@@ -40,6 +40,8 @@ class Run(Protocol):
 
     def append_history(self, row: dict[str, Any]) -> None: ...
 
+    def checkpointed(self) -> None: ...
+
 
 @dataclass(frozen=True)
 class TrainRecord:
@@ -344,6 +346,7 @@ class Trainer:
         if best_weights:
             save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch)
         self._kept_at = time.monotonic()
+        self.run.checkpointed()
 
     def _resume(self, model, optimizer, plateau: Plateau, identity: dict) -> tuple[list[dict], dict[str, torch.Tensor]]:
         state = load_state(self._state_path)
@@ -412,9 +415,10 @@ def _event_writer(run: Run | None):
         return None
     try:
         from torch.utils.tensorboard import SummaryWriter
-    except ImportError:
+
+        return SummaryWriter(run.path / "tensorboard")
+    except (ImportError, OSError, ValueError):  # not there, or not with such a path
         return None  # the curves are drawn from history.jsonl all the same
-    return SummaryWriter(run.path / "tensorboard")
 
 
 def _log(writer, row: dict[str, Any]) -> None:

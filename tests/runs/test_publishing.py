@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
+import time
 
 import pytest
 
 from recsys_lib.runs import publishing
-from recsys_lib.runs.publishing import publish
+from recsys_lib.runs.publishing import Publisher, publish
 
 
 @pytest.fixture
@@ -45,23 +47,113 @@ def test_a_file_that_fails_is_told_and_holds_run_json_back(source, tmp_path, mon
 
     def lossy(one, target):
         if one.name == "a.bin":
-            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected", str(target))
+            raise OSError(errno.EIO, "Input/output error", str(target))
         return real(one, target)
 
     monkeypatch.setattr(publishing, "_publish_file", lossy)
     done = publish(source, tmp_path / "drive")
     assert done.copied == ("figures/loss.png", "z.bin") and set(done.failed) == {"a.bin", "run.json"}
-    assert f"[Errno {errno.ENOTCONN}]" in done.failed["a.bin"] and str(tmp_path) not in str(done)
+    assert f"[Errno {errno.EIO}]" in done.failed["a.bin"] and str(tmp_path) not in str(done)
     assert "2 NOT published" in str(done)
     monkeypatch.undo()
     assert publish(source, tmp_path / "drive").copied == ("a.bin", "run.json")
 
 
-def test_a_copy_that_came_out_different_is_never_renamed(source, tmp_path, monkeypatch):
-    def short(reading, writing, length):
-        writing.write(reading.read()[:-1])
+def failing(monkeypatch, number, times):
+    """The first copies raise; returns the list of those that were tried."""
+    real, tried = publishing._copy, []
 
-    monkeypatch.setattr(publishing.shutil, "copyfileobj", short)
+    def copy(reading, target):
+        tried.append(target.name)
+        if len(tried) <= times:
+            raise OSError(number, os.strerror(number), str(target))
+        return real(reading, target)
+
+    monkeypatch.setattr(publishing, "_copy", copy)
+    monkeypatch.setattr(publishing, "PAUSES", (0.0, 0.0))
+    return tried
+
+
+def test_an_input_output_error_is_tried_three_times(source, tmp_path, monkeypatch):
+    tried = failing(monkeypatch, errno.EIO, 2)
+    assert publish(source, tmp_path / "drive").complete and tried[:3] == ["a.bin"] * 3
+    failing(monkeypatch, errno.EIO, 3)
+    assert set(publish(source, tmp_path / "elsewhere").failed) == {"a.bin", "run.json"}
+
+
+@pytest.mark.parametrize("number", [errno.EDQUOT, errno.ENOSPC])
+def test_a_full_drive_is_told_and_smaller_files_may_still_fit(number, source, tmp_path, monkeypatch):
+    tried = failing(monkeypatch, number, 1)
+    done = publish(source, tmp_path / "drive")
+    assert tried == ["a.bin", "loss.png", "z.bin"] and done.copied == ("figures/loss.png", "z.bin")
+    assert os.strerror(number) in str(done)
+
+
+def test_a_drive_that_has_gone_away_is_asked_once(source, tmp_path, monkeypatch):
+    tried = failing(monkeypatch, errno.ENOTCONN, 99)
+    done = publish(source, tmp_path / "drive")
+    assert tried == ["a.bin"] and len(done.failed) == 4 and "[Errno 107]" in done.failed["run.json"]
+
+
+def test_a_file_that_is_replaced_or_grows_while_it_is_copied_arrives_as_it_was(source, tmp_path, monkeypatch):
+    real = publishing._size_and_hash
+
+    def meanwhile(reading, size=None, copy_to=None):
+        if copy_to is not None:
+            (source / "new").write_bytes(b"new" * 5000)
+            os.replace(source / "new", source / "a.bin")
+            with (source / "z.bin").open("ab") as log:
+                log.write(b"half a li")
+        return real(reading, size, copy_to)
+
+    monkeypatch.setattr(publishing, "_size_and_hash", meanwhile)
+    assert publish(source, tmp_path / "drive").complete
+    there = content(tmp_path / "drive")
+    assert there["a.bin"] == b"a.bin" * 1000
+    assert there["z.bin"].startswith(b"z.bin" * 1000) and len(there["z.bin"]) < len((source / "z.bin").read_bytes())
+
+
+def test_what_a_killed_publishing_left_is_swept(source, tmp_path):
+    half = tmp_path / "drive" / "figures" / ".loss.part-12345678.png"
+    half.parent.mkdir(parents=True)
+    half.write_bytes(b"half")
+    publish(source, tmp_path / "drive")
+    assert not half.exists()
+
+
+def test_offers_are_published_in_the_background_and_not_too_often(source, tmp_path):
+    publisher = Publisher(source, tmp_path / "drive")
+    publisher.offer()
+    publisher._thread.join(10)
+    assert (tmp_path / "drive" / "run.json").is_file()
+    (source / "later.bin").write_bytes(b"x")
+    publisher.offer()
+    assert not publisher._busy and not (tmp_path / "drive" / "later.bin").exists()
+    assert publisher.publish().copied == ("later.bin",)
+
+
+def test_a_drive_that_hangs_stops_nothing(source, tmp_path, monkeypatch):
+    free = threading.Event()
+    monkeypatch.setattr(publishing, "_publish_file", lambda one, target: free.wait(30))
+    monkeypatch.setattr(publishing, "SECONDS_TO_WAIT", 0.05)
+    publisher, began = Publisher(source, tmp_path / "drive"), time.monotonic()
+    publisher.offer()
+    done = publisher.publish()
+    assert time.monotonic() - began < 5 and set(done.failed) == {"run.json", "a.bin", "z.bin", "figures/loss.png"}
+    assert "has not answered" in str(done)
+    free.set()
+
+
+def test_a_copy_that_came_out_different_is_never_renamed(source, tmp_path, monkeypatch):
+    real = publishing._size_and_hash
+
+    def short(source, size=None, copy_to=None):
+        found = real(source, size, copy_to)
+        if copy_to is not None:
+            copy_to.truncate(found[0] - 1)
+        return found
+
+    monkeypatch.setattr(publishing, "_size_and_hash", short)
     done = publish(source, tmp_path / "drive")
     assert done.copied == () and "bytes" in done.failed["a.bin"] and content(tmp_path / "drive") == {}
 
