@@ -219,14 +219,14 @@ def dot_product(data: Data) -> Work:
         means = ", ".join(f"{report.mean(f'recall@{k}'):.5f}" for k in KS)
         return f"{same[0]}; {same[1]}: {means}"
 
-    flop, written = 2 * len(data.users) * data.size.n_items * FACTORS, 4 * len(data.users) * data.size.n_items
+    flop = 2 * len(data.users) * data.size.n_items * FACTORS
     return Work(
         ours=Competitor("Evaluator(...).evaluate(dot product of 64 factors)", lambda: data.evaluate(model)),
         reference=Competitor("the notes' predict_all_scores_and_recall, one k", lambda: notes_loop(product, *nothing, dense, 20),
                              rows / len(data.users), part and f"{rows:,} of {len(data.users):,} users"),
         plain=Competitor("PyTorch, 128 users a chunk, mask by index, topk, binary search", plain),
-        floor=lambda rates: flop / rates.fp32_gflops / 1e9 + written / rates.copy_gbs / 1e9,
-        floor_words="the product at the fp32 GEMM rate, and one write of the scores at the copy rate",
+        floor=lambda rates: flop / rates.fp32_gflops / 1e9,
+        floor_words="the product at the fp32 GEMM rate",
         check=check,
     )  # fmt: skip
 
@@ -252,11 +252,13 @@ def multi_dae_evaluation(data: Data) -> Work:
             for rows in range(0, len(some), len(hidden)):
                 decoder(hidden[: len(some) - rows])
 
+    flop = 2 * len(data.users) * layers[0] * data.size.n_items
     return Work(
         ours=Competitor("Evaluator(...).evaluate(multi_dae)", lambda: data.evaluate(model)),
         plain=Competitor("PyTorch, 512 dense rows a chunk, topk, binary search", plain, share, part),
         floor=Competitor(f"the decoder's product alone, fp32, users x {layers[0]} x items, 1,024 users at a time", decode, share, part),
         check=lambda report: _same_hits(_hits(report)[: len(some)], plain().cpu().numpy(), "dense PyTorch"),
+        also=lambda rates, *_: {"product_at_gemm_rate_seconds": flop / rates.fp32_gflops / 1e9},
     )
 
 

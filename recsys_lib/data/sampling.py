@@ -44,6 +44,7 @@ class NegativeSampler:
 
         Cost: a binary search of the user's row a sample (sampling.c), or of all rows where there is no compiler.
         """
+        users = users.long().contiguous()
         # float64 holds 53 bits: enough to reach every item of any catalogue with equal chance.
         random = torch.rand((len(users), n), generator=generator, device=users.device, dtype=torch.float64)
         rank = (random * self._free[users, None]).long()
@@ -55,6 +56,6 @@ class NegativeSampler:
         if native is None:
             return torch.searchsorted(self._keys, wanted, right=True) - self._start[users, None]
         found = torch.empty_like(wanted)
-        users, threads = users.contiguous(), torch.get_num_threads()
-        call(native.count_up_to, self._keys, self._start, self._stop, users, len(users), wanted, wanted.shape[1], found, threads)
+        n_users, n, threads = *wanted.shape, torch.get_num_threads()
+        call(native.count_up_to, self._keys, self._start, self._stop, users, n_users, wanted, n, found, threads)
         return found

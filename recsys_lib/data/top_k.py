@@ -103,7 +103,7 @@ def panels(vectors: Tensor, bias: Tensor) -> Panels | None:
 
 
 def top_k_of_product(rows: Tensor, of: Panels, k: int, hide: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """top_k(rows @ vectors.T + bias, k, hide), without the product ever being written to memory.
+    """top_k(rows @ vectors.T + bias, k, hide), without the product ever lying in memory.
 
     Each sum is added up in one order whatever the other rows are, so a pair has one score to the last bit.
 
@@ -115,6 +115,8 @@ def top_k_of_product(rows: Tensor, of: Panels, k: int, hide: tuple[Tensor, Tenso
     (n_rows, d), native = rows.shape, compiled(_SOURCE)
     if d != of.vectors.shape[1] or not 1 <= k <= of.n:
         raise ValueError(f"wanted rows of {of.vectors.shape[1]} and k in 1..{of.n}; got rows of {d} and k = {k}")
+    if rows.dtype != torch.float32 or len(hide[0]) != n_rows + 1:
+        raise ValueError(f"wanted float32 rows and an end more than rows; got {rows.dtype}, {n_rows} rows and {len(hide[0])} ends")
     values = torch.empty((n_rows, k), dtype=torch.float32)
     indexes = torch.empty((n_rows, k), dtype=torch.int64)
     ends, hidden = hide[0].long(), hide[1].long()

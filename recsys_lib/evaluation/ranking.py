@@ -32,7 +32,7 @@ class Ranking:
 
 
 PRECISIONS = ("auto", "float32")
-_PRODUCT_BLOCK = 2048  # users: with no scores to hold, a block need only be small beside all that is known
+_PRODUCT_BLOCK = 2048  # users at least: with no scores to hold, a block need only give every thread several tiles of top_k.c
 _ROUGH_TILE = 48  # candidates are asked for in multiples of this: what tower.c works off at once
 
 
@@ -74,7 +74,7 @@ def rank(
     scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
     unsettled = torch.empty(len(users), dtype=torch.bool, device=device)
 
-    product = None if (vectors := model.item_vectors()) is None else panels(*vectors)
+    product = None if (vectors := _item_vectors(model)) is None else panels(*vectors)
 
     def best(start: int, stop: int) -> None:
         asked, hide = _slice(known, known_ends, start, stop), _slice(masked, masked_ends, start, stop)
@@ -94,10 +94,20 @@ def rank(
             block_scores = torch.where(cold[start:stop, None], popularity, block_scores)
         scores[start:stop], items[start:stop], unsettled[start:stop] = top_k_unsettled(block_scores, k, (hide.indptr, hide.items))
 
-    _in_blocks(len(users), _block_of_users(device, n_items) if product is None else _PRODUCT_BLOCK, best)
+    product_block = max(_PRODUCT_BLOCK, 4 * 96 * torch.get_num_threads())
+    _in_blocks(len(users), _block_of_users(device, n_items) if product is None else product_block, best)
     # What the loop could not settle without asking the device: in most evaluations nothing.
     unsettled |= _all_the_same(scores)
     rows = torch.nonzero(unsettled).flatten()
+
+    def settle_product(start: int, stop: int) -> None:
+        part = rows[start:stop]
+        hide, asked = masked.take(part), model.user_vectors(users[part], known.take(part))
+        lowest, _ = top_k_of_product(-asked, negated, 1, (hide.indptr, hide.items))  # exactly minus the lowest score
+        flat = part[fallback[part] | (-lowest[:, 0] == scores[part, 0])]
+        hide = masked.take(flat)
+        scores[flat], items[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
+        fallback[flat] = True
 
     def settle(start: int, stop: int) -> None:
         part = rows[start:stop]
@@ -114,7 +124,9 @@ def rank(
             fallback[part[flat]] = True
         scores[part], items[part] = values, found
 
-    _in_blocks(len(rows), _block_of_users(device, n_items), settle)
+    if product is not None and len(rows):
+        negated = panels(vectors[0], -vectors[1])
+    _in_blocks(len(rows), _block_of_users(device, n_items), settle if product is None else settle_product)
     model.train(was_training)
     _refuse_nan(model, scores)
     items[scores == -torch.inf] = -1
@@ -187,6 +199,12 @@ def rank_candidates(
     model.train(was_training)
     _refuse_nan(model, scores)
     return Ranking(items, scores, fallback)
+
+
+def _item_vectors(model: Recommender) -> tuple[Tensor, Tensor] | None:
+    """None also for a model that inherits vectors and has a score of its own: that is no longer their product."""
+    first = next(kind for kind in type(model).__mro__ if {"item_vectors", "score"} & vars(kind).keys())
+    return model.item_vectors() if "item_vectors" in vars(first) else None
 
 
 def _block_of_users(device: torch.device, n_items: int) -> int:

@@ -129,7 +129,7 @@ class Recommender(nn.Module):
         return None
 
     def user_vectors(self, users: Tensor, history: History) -> Tensor:
-        """(B, d), for a model with item_vectors."""
+        """(B, d) float32 for a model with item_vectors; row b belongs to users[b]."""
         raise NotImplementedError(f"{self.name} has no user_vectors()")
 
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:

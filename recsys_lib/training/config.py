@@ -29,7 +29,7 @@ class TrainConfig:
     monitor: str = option("recall@10", "the metric that chooses the best epoch, e.g. recall@5 or ndcg@10")
     seed: int = option(0, "of the rows' order, negatives and dropout; the same seed gives the same weights on a CPU")
     device: str = option("auto", "auto, cpu or cuda; auto takes the GPU where there is one")
-    precision: str = option("float32", "of the large products in training: float32; bfloat16, or on an older GPU (T4) float16: faster, weights stay float32")
+    precision: str = option("float32", "of the large products in training: float32; bfloat16 is faster; float16 is for GPUs without bfloat16 (T4); weights stay float32")
     tensorboard: bool = option(True, "write event files into the run folder")
 
     def __post_init__(self) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import math
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -85,6 +86,8 @@ class Trainer:
         self.config = config
         self.run = run
         self.device = choose_device(config.device)
+        if config.precision == "float16" and self.device.type == "cpu":
+            warnings.warn("precision float16 is for GPUs; on a CPU it is several times slower than float32", stacklevel=2)
         self._n_parts = 1  # a batch is worked off in so many parts; doubled when memory runs out
         self._kept_at = -math.inf
 
@@ -269,6 +272,8 @@ class Trainer:
             count += batch_count
         if not count:
             raise ValueError(f"{model.name} got no batches in epoch {epoch}; is train empty?")
+        if self._scaler.is_enabled() and self._scaler.get_scale() < 1e-6:
+            raise ValueError(f"in float16 the gradients of {model.name} overflow at every step, so nothing is learned; use float32")
         return float(total / count)
 
     def _step(self, model: Recommender, optimizer: torch.optim.Optimizer, batch: Batch) -> tuple[torch.Tensor, int]:
@@ -281,12 +286,13 @@ class Trainer:
             try:
                 parts = batch.split(self._n_parts) if self._n_parts > 1 else [batch]
                 optimizer.zero_grad(set_to_none=True)
-                batch_sum, batch_count = torch.zeros((), device=self.device), 0
+                batch_sum, batch_count, first_count = torch.zeros((), device=self.device), 0, 0
                 for part in parts:
                     with torch.autocast(self.device.type, dtype, enabled=dtype is not None):
                         part_sum, part_count = model.loss(part)
-                    # One part is scaled before backward, several after, once their counts are known.
-                    self._scaler.scale(part_sum / part_count if len(parts) == 1 else part_sum).backward()
+                    # About the batch's mean at once, so that float16 can hold it; exactly once all counts are known.
+                    first_count = first_count or part_count
+                    self._scaler.scale(part_sum / first_count).backward()
                     batch_sum, batch_count = batch_sum + part_sum.detach(), batch_count + part_count
             except torch.OutOfMemoryError:
                 if self._n_parts >= 1024:
@@ -303,7 +309,7 @@ class Trainer:
             for group in optimizer.param_groups:
                 for parameter in group["params"]:
                     if parameter.grad is not None:
-                        parameter.grad.div_(batch_count)
+                        parameter.grad.mul_(first_count / batch_count)
         self._scaler.step(optimizer)
         self._scaler.update()
         return batch_sum, batch_count

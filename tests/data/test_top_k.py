@@ -128,7 +128,7 @@ def product(request, tmp_path_factory, monkeypatch):
     if compiled(_SOURCE) is None:
         pytest.skip("no compiler here")
     if request.param != "this processor":
-        if shutil.which("cc") is None or platform.machine() != "x86_64" or (request.param == "haswell" and "avx2" not in Path("/proc/cpuinfo").read_text()):
+        if shutil.which("cc") is None or platform.system() != "Linux" or platform.machine() != "x86_64" or (request.param == "haswell" and "avx2" not in Path("/proc/cpuinfo").read_text()):
             pytest.skip("another kind of processor or compiler")
         library = built_for(request.param, tmp_path_factory.getbasetemp())
         monkeypatch.setattr("recsys_lib.data.top_k.compiled", lambda source: library)
@@ -182,6 +182,13 @@ def test_rows_of_another_width_are_refused(product):
     for rows, k in ((torch.zeros(1, 4), 2), (torch.zeros(1, 3), 0), (torch.zeros(1, 3), 8)):
         with pytest.raises(ValueError, match="wanted rows of 3 and k in 1..7; got rows of"):
             product(rows, panels(torch.zeros(7, 3), torch.zeros(7)), k, nothing)
+
+
+def test_rows_of_another_dtype_or_without_their_ends_are_refused(product):
+    nothing = torch.zeros(2, dtype=torch.int64), torch.zeros(0, dtype=torch.int64)
+    for rows in (torch.zeros(1, 3, dtype=torch.float64), torch.zeros(1, 3, dtype=torch.int32), torch.zeros(2, 3)):
+        with pytest.raises(ValueError, match="wanted float32 rows and an end more than rows"):
+            product(rows, panels(torch.zeros(7, 3), torch.zeros(7)), 2, nothing)
 
 
 def test_without_a_compiler_or_in_another_precision_there_are_no_panels(monkeypatch):

@@ -3,9 +3,12 @@ import pytest
 import torch
 
 from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.native import compiled
+from recsys_lib.data.top_k import _SOURCE
 from recsys_lib.evaluation import ranking
 from recsys_lib.evaluation.ranking import rank, recommend, top_k
 from recsys_lib.models.base import Recommender
+from recsys_lib.models.gmf import GMF
 from tests.conftest import catalogue_of, markets_of
 
 
@@ -55,12 +58,46 @@ def test_a_product_is_ranked_as_its_scores_are(market_catalogue, market_log, k, 
     model.scores[9] = 0.0
     users = torch.from_numpy(np.random.default_rng(1).permutation(60))
     monkeypatch.setattr(ranking, "_PRODUCT_BLOCK", 16)
-    products = rank(model, users, history=market_log, seen=market_log, k=k)
+    if compiled(_SOURCE) is not None:
+        with monkeypatch.context() as patch:
+            patch.setattr(Vectors, "score", None)  # nobody's scores are asked for
+            products = rank(model, users, history=market_log, seen=market_log, k=k)
+    else:
+        products = rank(model, users, history=market_log, seen=market_log, k=k)
     monkeypatch.setattr(Vectors, "item_vectors", lambda self: None)
     scores = rank(model, users, history=market_log, seen=market_log, k=k)
     for name in ("items", "scores", "fallback"):
         assert torch.equal(getattr(products, name), getattr(scores, name))
     assert products.fallback.sum() == 3
+
+
+def test_equal_items_are_flat_or_tied_by_index_whoever_else_is_asked(market_catalogue, market_log):
+    """A product's rounding may depend on what is multiplied beside it; then equal items would not be equal."""
+    generator = torch.Generator().manual_seed(0)
+    model = Vectors(market_catalogue, np.random.default_rng(0))
+    model.rows = torch.randn(60, 200, generator=generator)
+    model.columns = torch.randn(1, 200, generator=generator).repeat(40, 1)
+    alone = [rank(model, torch.tensor([user]), history=market_log, seen=market_log, k=5) for user in range(60)]
+    if compiled(_SOURCE) is not None:
+        assert all(bool(found.fallback) for found in alone)
+    model.columns[20:] = torch.randn(20, 200, generator=generator)
+    together = rank(model, torch.arange(60), history=market_log, seen=market_log, k=5)
+    alone = [rank(model, torch.tensor([user]), history=market_log, seen=market_log, k=5).items[0] for user in range(60)]
+    if compiled(_SOURCE) is not None:
+        assert torch.equal(torch.stack(alone), together.items)
+
+
+def test_a_score_of_its_own_is_what_counts_for_a_model_that_inherits_vectors(market_catalogue, market_log):
+    class Plus(GMF):
+        name = "plus"
+
+        def score(self, users, history):
+            return super().score(users, history) + 100 * torch.arange(40.0)
+
+    model = Plus(market_catalogue, GMF.Config())
+    model.prepare(market_log, torch.Generator())
+    found = rank(model, torch.arange(60), history=market_log, seen=market_log, k=3)
+    assert (found.items[:, 0] > 30).all() and (found.items.diff(dim=1) < 0).all()
 
 
 @pytest.mark.parametrize("levels", [2, 5, 1000])
@@ -176,7 +213,7 @@ class Rough(Fixed):
 
     def __init__(self, catalogue, scores, error, cannot=()):
         super().__init__(catalogue, scores, cannot)
-        self.rough, self.scored = self.scores + error, 0
+        self.rough, self.scored = self.scores + torch.as_tensor(error, dtype=torch.float32), 0
 
     def score(self, users, history):
         self.scored += len(users)
