@@ -65,19 +65,17 @@ import pandas as pd
 
 from recsys_lib import (
     Evaluator,
-    RunFolder,
     Trainer,
     build_model,
     cut_offs,
     finish_training,
     fit_recall,
-    identity,
     make_split,
     model_options,
+    open_training,
     read_dataset,
     train_config,
     train_options,
-    unfinished_run,
 )
 
 pd.set_option("display.max_colwidth", None, "display.precision", 4)
@@ -116,10 +114,7 @@ display(model_options(model), train_options(config) if model.needs_training else
 # 검증 recall이 멈추면 학습률이 내려가고, 하한에 닿으면 학습을 끝내고 그 이유를 알려 줍니다.
 
 # %%
-about = {"kind": "training", "model": MODEL, "member": ws.member, "publish_to": ws.publish_to}
-about["parameters"] = parameters | identity(dataset, split)
-run = unfinished_run(ws.runs_dirs, **about) if RESUME and not RUN_DIR else None
-run = run or RunFolder.open_or_create(RUN_DIR, ws.runs_dir, **about)
+run = open_training(ws, dataset, split, model=MODEL, parameters=parameters, run_dir=RUN_DIR, resume=RESUME)
 ks = cut_offs(K, split.train.n_items)
 validate = Evaluator(split.validation, seen=split.known_before_validation, ks=ks).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)

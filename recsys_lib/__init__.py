@@ -24,7 +24,6 @@ _HOMES = {
     "fit_recall": "evaluation.evaluator",
     "fraction_split": "data.splits",
     "host_metric": "runs.submission",
-    "identity": "runs.trained",
     "k_fold": "data.splits",
     "keep_evaluation": "runs.compared",
     "leave_k_out": "data.splits",
@@ -33,6 +32,7 @@ _HOMES = {
     "make_split": "data.splits",
     "model_names": "models",
     "model_options": "models",
+    "open_training": "runs.resuming",
     "read_dataset": "datasets",
     "recommend": "evaluation.ranking",
     "refit": "runs.trained",
@@ -42,7 +42,6 @@ _HOMES = {
     "temporal_holdout": "data.splits",
     "train_config": "training.config",
     "train_options": "training.config",
-    "unfinished_run": "runs.resuming",
     "user_holdout": "data.splits",
     "write_submission": "runs.submission",
 }

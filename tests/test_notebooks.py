@@ -106,6 +106,12 @@ def test_parameters_are_literals_with_a_comment_each(source):
         )
 
 
+def test_the_first_cell_is_the_same_in_all_notebooks():
+    cells = {source.stem: [cell for cell in text_of(source).cells if cell.cell_type == "code"][1].source for source in SOURCES}
+    assert len(set(cells.values())) == 1, f"the first cells of {', '.join(cells)} differ"
+    assert "bootstrap(DATA_DIR, OUT_DIR)" in cells["02_train"]
+
+
 @every_notebook
 def test_cells_call_the_library(source):
     for cell in text_of(source).cells:

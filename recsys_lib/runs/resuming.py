@@ -9,17 +9,44 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from recsys_lib.data.files import write_text
+from recsys_lib.data.splits import Split
+from recsys_lib.datasets.base import Dataset
 from recsys_lib.runs.folder import RunFolder, all_runs, as_json
 from recsys_lib.runs.publishing import SECONDS_BETWEEN, publish
+from recsys_lib.runs.trained import identity
 from recsys_lib.runs.writers import is_gone, this_writer
 
 STATE = "last.state.pt"
 # A run elsewhere that has not been published for so long is taken for dead: Drives show changes minutes late.
 SECONDS_UNTIL_GONE = 5 * SECONDS_BETWEEN
 NOBODY = "me"  # the member who has not said a name: on a shared Drive that may be anybody
+
+
+class Workspace(Protocol):
+    """Where runs are; what bootstrap() of colab_bootstrap.py returns is one."""
+
+    runs_dir: Path
+    runs_dirs: Sequence[Path]
+    publish_to: Path | None
+    member: str
+
+
+def open_training(
+    ws: Workspace, dataset: Dataset, split: Split, *, model: str, parameters: Mapping[str, Any], run_dir: str = "", resume: bool = True
+) -> RunFolder:
+    """The run folder of a training: the one that a batch made, one's own that was cut off, or a new one.
+
+    Args:
+        parameters: what was asked for; together with the data and the split they tell this training from every other.
+        run_dir: handed over by a batch. resume: False always begins anew.
+    """
+    about = {"kind": "training", "model": model, "member": ws.member, "publish_to": ws.publish_to}
+    about["parameters"] = dict(parameters) | identity(dataset, split)
+    run = unfinished_run(ws.runs_dirs, **about) if resume and not run_dir else None
+    return run or RunFolder.open_or_create(run_dir, ws.runs_dir, **about)
 
 
 def unfinished_run(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import re
 
 import numpy as np
@@ -221,3 +223,45 @@ def test_publish_is_nothing_at_home_and_copies_elsewhere(tmp_path):
 
 def test_json_ends_with_a_line_end_and_keeps_hangul():
     assert as_json({"이름": 1}, indent=None) == '{"이름": 1}\n'
+
+
+def test_runs_of_several_folders_count_once_and_a_folder_that_is_away_is_left_out(tmp_path, monkeypatch, capsys):
+    here, there = tmp_path / "here", tmp_path / "there"
+    mine, theirs, both = make(here), make(there, member="jun"), make(here, model="gmf")
+    copy = there / both.name
+    copy.mkdir()
+    (copy / "started.json").write_text((both.path / "started.json").read_text(encoding="utf-8"), encoding="utf-8")
+    RunFolder(copy).finish()
+    found = {run.name: run.path.parent for run in all_runs([here, there])}
+    assert found == {mine.name: here, theirs.name: there, both.name: there}  # the finished one of two
+    scandir = os.scandir
+
+    def away(path):
+        if str(path) == str(there):
+            raise OSError(errno.ENOTCONN, "Transport endpoint is not connected")
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", away)
+    assert {run.name for run in all_runs([here, there])} == {mine.name, both.name}
+    assert "there/ cannot be read now" in capsys.readouterr().out
+
+
+def test_the_last_line_says_what_is_not_published(tmp_path, monkeypatch):
+    assert make(tmp_path / "home").said_at_the_end().startswith("run 2")
+    run = make(tmp_path / "home", publish_to=tmp_path / "shared")
+    run.finish()
+    earlier = make(tmp_path / "home", publish_to=tmp_path / "shared")
+    earlier.finish()
+    (tmp_path / "shared").write_text("no folder", encoding="utf-8")
+    said = run.said_at_the_end()
+    assert "2 NOT published" in said and "run this cell once more" in said and "다시 실행해" in said
+    (tmp_path / "shared").unlink()
+    assert "published to the shared folder" in run.said_at_the_end()
+    assert {one.name for one in finished_runs(tmp_path / "shared")} == {run.name, earlier.name}  # what was left behind, too
+
+
+def test_a_run_that_a_batch_made_is_published_by_the_batch(tmp_path):
+    made = make(tmp_path / "home")
+    run = RunFolder.open_or_create(str(made.path), tmp_path / "home", kind="training", model="ease", publish_to=tmp_path / "shared")
+    run.finish()
+    assert run.said_at_the_end() == f"run {run.name}" and not (tmp_path / "shared").exists()

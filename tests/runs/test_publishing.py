@@ -10,6 +10,7 @@ import time
 import pytest
 
 from recsys_lib.runs import publishing
+from recsys_lib.runs.folder import RunFolder, finished_runs
 from recsys_lib.runs.publishing import Publisher, publish
 
 
@@ -130,6 +131,25 @@ def test_offers_are_published_in_the_background_and_not_too_often(source, tmp_pa
     publisher.offer()
     assert not publisher._busy and not (tmp_path / "drive" / "later.bin").exists()
     assert publisher.publish().copied == ("later.bin",)
+
+
+def test_two_members_publish_at_once_and_a_third_sees_whole_runs_only(tmp_path):
+    shared, runs = tmp_path / "shared", []
+    for member in ("mina", "jun"):
+        run = RunFolder.create(tmp_path / member, kind="training", model="ease", member=member, publish_to=shared)
+        (run.path / "best.safetensors").write_bytes(os.urandom(1 << 22))
+        run.finish(kind="training")
+        runs.append(run)
+    threads = [threading.Thread(target=run.publish) for run in runs]
+    for thread in threads:
+        thread.start()
+    seen = set()
+    while any(thread.is_alive() for thread in threads) or len(seen) < 2:
+        for run in finished_runs(shared):
+            own = next(one for one in runs if one.name == run.name)
+            assert (run.path / "best.safetensors").read_bytes() == (own.path / "best.safetensors").read_bytes()
+            seen.add(run.name)
+    assert {path.name for path in shared.iterdir()} == seen
 
 
 def test_a_drive_that_hangs_stops_nothing(source, tmp_path, monkeypatch):

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import time
+import types
 
 import pytest
 
+from recsys_lib.data.splits import leave_one_out
+from recsys_lib.datasets.base import Dataset
 from recsys_lib.runs import writers
 from recsys_lib.runs.folder import RunFolder, all_runs
-from recsys_lib.runs.resuming import SECONDS_UNTIL_GONE, STATE, unfinished_run
+from recsys_lib.runs.resuming import SECONDS_UNTIL_GONE, STATE, open_training, unfinished_run
 
 ABOUT = {"kind": "training", "model": "ease", "member": "mina", "parameters": {"SEED": 7, "MODEL_CONFIG": {"a": [1, 2]}}}
 
@@ -90,6 +93,23 @@ def test_on_a_shared_drive_nobody_is_told_apart_so_nothing_is_taken(places, caps
     assert unfinished_run(places[:1] * 2, **ABOUT | {"member": "me"}) is None
     mine = cut_off(places[0], member="me")
     assert unfinished_run(places, **ABOUT | {"member": "me"}).name == mine.name
+
+
+def test_a_training_is_opened_again_by_its_parameters_data_and_split(tmp_path, toy_catalogue, toy_log):
+    dataset = Dataset(toy_log, toy_catalogue, {}, None, "toy")
+    ws = types.SimpleNamespace(runs_dir=tmp_path / "a", runs_dirs=(tmp_path / "a", tmp_path / "b"), publish_to=tmp_path / "b", member="mina")
+
+    def opened(seed=0, **changes):
+        split = leave_one_out(toy_log, seed=seed)
+        return open_training(ws, dataset, split, **{"model": "ease", "parameters": {"K": 5}} | changes)
+
+    first = opened()
+    (first.path / STATE).write_bytes(b"state")
+    assert opened().name == first.name and opened().publish_to == tmp_path / "b"
+    others = [opened(seed=1), opened(parameters={"K": 6}), opened(model="gmf"), opened(resume=False)]
+    assert len({first.name, *(run.name for run in others)}) == 5
+    handed = RunFolder.create(tmp_path / "a", kind="training", model="ease", member="mina")
+    assert opened(run_dir=handed.name).path == handed.path
 
 
 def test_a_process_that_has_ended_is_gone_and_this_one_too():
