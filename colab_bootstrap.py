@@ -57,7 +57,8 @@ class Workspace:
         root: the folder that holds recsys_lib/ and notebooks/, on Colab the shared one.
         data_dir: the CSVs; an empty folder means the synthetic sample. On Colab a copy on the local disk.
         runs_dir, eda_dir: where outputs go. On Colab runs are written to the local disk.
-        shared_runs_dir: the team's runs; the same folder where there is no Drive.
+        publish_to: the folder of a Drive that a run in runs_dir is copied to, file by file and whole; None: none.
+        runs_dirs: every folder of runs that can be read: one's own first, then the team's.
         is_colab: this is Colab, in the browser or from VS Code.
         read_only: the shared folder cannot be written; outputs stay in this member's own space.
         member: who is working, for the names of runs.
@@ -67,20 +68,11 @@ class Workspace:
     data_dir: Path
     runs_dir: Path
     eda_dir: Path
-    shared_runs_dir: Path
+    publish_to: Path | None
+    runs_dirs: tuple[Path, ...]
     is_colab: bool
     read_only: bool
     member: str
-
-    @property
-    def publish_to(self) -> Path | None:
-        """Where a run in runs_dir is copied to, file by file and whole; None: nowhere, or it is there already."""
-        return None if self.read_only or self.shared_runs_dir == self.runs_dir else self.shared_runs_dir
-
-    @property
-    def runs_dirs(self) -> tuple[Path, ...]:
-        """Every folder of runs that can be read: one's own first, then the team's."""
-        return tuple(dict.fromkeys((self.runs_dir, self.shared_runs_dir)))
 
 
 def bootstrap(
@@ -114,13 +106,16 @@ def bootstrap(
     local = _local_out(is_colab)
     out = _out_dir(out_dir, root, local, read_only)
     data = _data_dir(data_dir, root, local, read_only)
-    on_drive = is_colab and drive_root in out.parents
+    publish_to = out / "runs" if is_colab and drive_root in out.parents else None
+    # A folder for each place that is published to: what was left behind must not end up with another team.
+    runs_dir = out / "runs" if publish_to is None else local / hashlib.sha256(str(out).encode()).hexdigest()[:8] / "runs"
     workspace = Workspace(
         root=root,
         data_dir=_copied_once(data) if is_colab and drive_root in data.parents and _visible(data) else data,
-        runs_dir=(local if on_drive else out) / "runs",
+        runs_dir=runs_dir,
         eda_dir=out / "eda_outputs",
-        shared_runs_dir=(root if read_only and not out_dir else out) / "runs",
+        publish_to=publish_to,
+        runs_dirs=tuple(dict.fromkeys([runs_dir, *filter(None, [publish_to]), *([root / "runs"] if read_only else [])])),
         is_colab=is_colab,
         read_only=read_only,
         member=member or os.environ.get("RECSYS_MEMBER", "") or "me",
@@ -174,6 +169,8 @@ def find_root(is_colab: bool, here: Path, drive_root: Path) -> Path:
     """
     given = os.environ.get("RECSYS_ROOT", "")
     if given:
+        if is_colab and drive_root in Path(given).parents and not os.environ.get("RECSYS_BATCH"):
+            mount_drive(drive_root)
         if Path(given).is_dir():
             return Path(given).absolute()
         raise BootstrapError(
@@ -382,17 +379,17 @@ def _copied_once(folder: Path) -> Path:
     except (OSError, ValueError):
         index = {}
     now = {}
-    for source in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith(".")):
+    for source in _retried(lambda: _all_files(folder), f"{folder.name}/"):
         name, facts = source.relative_to(folder).as_posix(), source.stat()
         now[name] = [facts.st_size, facts.st_mtime_ns, *index.get(name, [0, 0, ""])[2:]]
         target = local / name
-        if index.get(name) == now[name] and target.is_file() and target.stat().st_size == facts.st_size:
+        if index.get(name) == now[name] and target.is_file() and _sha256(target) == now[name][2]:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         now[name][2] = _copy_checked(source, target, facts.st_size)
     for path in [path for path in local.rglob("*") if path.is_file() and path.relative_to(local).as_posix() not in now]:
         path.unlink()
-    part = index_path.with_suffix(".part-index")
+    part = index_path.with_name(f"{index_path.name}.part-{uuid.uuid4().hex[:8]}")
     part.write_text(json.dumps(now), encoding="utf-8")
     os.replace(part, index_path)
     return local
@@ -401,23 +398,51 @@ def _copied_once(folder: Path) -> Path:
 def _copy_checked(source: Path, target: Path, size: int) -> str:
     """The SHA-256 of what was copied."""
     part = target.with_name(f"{target.name}.part-{uuid.uuid4().hex[:8]}")
+
+    def copy() -> str:
+        shutil.copyfile(source, part)
+        came = _sha256(part)
+        if came != _sha256(source) or part.stat().st_size != size:
+            raise OSError(errno.EIO, "the copy differs from the file")
+        os.replace(part, target)
+        return came
+
+    try:
+        return _retried(copy, source.name)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _all_files(folder: Path) -> list[Path]:
+    """Every file below, but hidden ones. Raises: OSError, where pathlib would take a folder that fails for an empty one."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    return sorted(Path(place, name) for place, _, names in os.walk(folder, onerror=fail) for name in names if not name.startswith("."))
+
+
+def _retried(work, what: str):
+    """What `work` returns, at the third try at the latest where a Drive answers with EIO.
+
+    Raises:
+        BootstrapError: says what could not be read, and what to do.
+    """
     for pause in (*PAUSES, None):
         try:
-            shutil.copyfile(source, part)
-            with source.open("rb") as reading, part.open("rb") as copied:
-                wanted, came = (hashlib.file_digest(stream, "sha256").hexdigest() for stream in (reading, copied))
-            if wanted != came or part.stat().st_size != size:
-                raise OSError(errno.EIO, "the copy differs from the file")
-            os.replace(part, target)
-            return came
+            return work()
         except OSError as error:
-            part.unlink(missing_ok=True)
             if pause is None or error.errno != errno.EIO:
                 raise BootstrapError(
-                    f"{source.name} could not be copied from the Drive ({error.strerror}). Run this cell again; if it stays so, make "
-                    "a copy of the file in your own Drive (a shared file has a limit of downloads a day) and give its folder as DATA_DIR.\n"
-                    f"{source.name} 파일을 드라이브에서 복사하지 못했습니다. 이 셀을 다시 실행해 주세요. 계속되면 파일의 사본을 본인 "
-                    "드라이브에 만들고 그 폴더를 DATA_DIR 로 지정해 주세요."
+                    f"{what} could not be read from the Drive ({error.strerror}). Run this cell again; if it stays so, make a copy of "
+                    "the files in your own Drive (a shared file has a limit of downloads a day) and give their folder as DATA_DIR.\n"
+                    f"{what} 을(를) 드라이브에서 읽지 못했습니다. 이 셀을 다시 실행해 주세요. 계속되면 파일의 사본을 본인 드라이브에 만들고 "
+                    "그 폴더를 DATA_DIR 로 지정해 주세요."
                 ) from error
             time.sleep(pause)
     raise AssertionError("unreachable")
@@ -447,21 +472,21 @@ def _local_out(is_colab: bool) -> Path:
 
 
 def _can_write(folder: Path) -> bool:
-    """Only writing tells: a content manager's rights look like a reader's, and root's like everybody's."""
+    """Only writing tells: a content manager's rights look like a reader's, and root's like everybody's.
+
+    A Drive that is full or shaky is not view-only: what it does not take is told when it is published.
+    """
     probe = folder / f".probe.part-{uuid.uuid4().hex[:8]}"
     try:
         probe.write_text("", encoding="utf-8")
         probe.unlink()
-    except OSError:
-        return False
+    except OSError as error:
+        return error.errno in (errno.EIO, errno.ENOSPC, errno.EDQUOT, errno.ENOTCONN)
     return True
 
 
 def _visible(folder: Path) -> list[str]:
-    try:
-        return [name for name in os.listdir(folder) if not name.startswith(".")]
-    except OSError:
-        return []
+    return _retried(lambda: [name for name in os.listdir(folder) if not name.startswith(".")], f"{folder.name}/")
 
 
 def _what_was_found(workspace: Workspace, read_from: Path, out: Path, installed: list[str]) -> str:
@@ -639,7 +664,7 @@ def share(root: Path, team: str = "") -> dict[str, str]:
         content = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(content, dict) or not content.get("team"):
             raise ValueError("no team")
-    except (OSError, ValueError):
+    except (FileNotFoundError, ValueError):
         content = {"team": f"{re.sub(r'[^0-9A-Za-z가-힣]+', '-', team).strip('-') or 'team'}-{uuid.uuid4().hex[:6]}"}
         part = path.with_name(f"{path.name}.part-{uuid.uuid4().hex[:8]}")
         part.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -719,6 +744,11 @@ def main(arguments: list[str] | None = None) -> int:
         return run(options)
     except BootstrapError as error:
         print(f"\n{error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        if options.command not in ("share", "copy"):
+            raise
+        print(f"\n{error}: is this folder view-only for you? | 보기 전용 폴더인가요?", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\nstopped | 중단했습니다", file=sys.stderr)

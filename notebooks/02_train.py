@@ -36,19 +36,19 @@ RUN_DIR = ""  # the run folder that a batch made; empty: a new one
 # %%
 import os
 import sys
-from pathlib import Path
+from glob import escape, glob
 
-content = Path(os.environ.get("RECSYS_CONTENT", "/content"))
-if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not os.path.isdir(content / "drive/MyDrive"):
+root, drive_root = os.environ.get("RECSYS_ROOT", ""), os.path.join(os.environ.get("RECSYS_CONTENT", "/content"), "drive")
+if "google.colab" in sys.modules and (not root or root.startswith(drive_root)) and not os.path.isdir(f"{drive_root}/MyDrive"):
     from google.colab import drive
 
     try:
-        drive.mount(str(content / "drive"))
+        drive.mount(drive_root)
     except Exception as error:  # once more by force; Colab's own message says the rest
         print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
-        drive.mount(str(content / "drive"), force_remount=True)
-places = [os.environ.get("RECSYS_ROOT", "."), "..", "../../..", *content.glob("drive/[!.]*/*"), *content.glob("drive/[!.]*/*/*")]
-found = [str(Path(place).absolute()) for place in places if Path(place, "colab_bootstrap.py").is_file()]
+        drive.mount(drive_root, force_remount=True)
+places = [escape(root) or ".", "..", "../../..", f"{drive_root}/*/*", f"{drive_root}/*/*/*"]
+found = [os.path.dirname(os.path.abspath(path)) for place in places for path in glob(f"{place}/colab_bootstrap.py")]
 if not found:
     raise FileNotFoundError(
         "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
@@ -76,6 +76,7 @@ from recsys_lib import (
     read_dataset,
     train_config,
     train_options,
+    training_form,
 )
 
 pd.set_option("display.max_colwidth", None, "display.precision", 4)
@@ -114,7 +115,7 @@ display(model_options(model), train_options(config) if model.needs_training else
 # 검증 recall이 멈추면 학습률이 내려가고, 하한에 닿으면 학습을 끝내고 그 이유를 알려 줍니다.
 
 # %%
-run = open_training(ws, dataset, split, model=MODEL, parameters=parameters, run_dir=RUN_DIR, resume=RESUME)
+run = open_training(ws, dataset, split, model=model, config=config, parameters=parameters, run_dir=RUN_DIR, resume=RESUME)
 ks = cut_offs(K, split.train.n_items)
 validate = Evaluator(split.validation, seen=split.known_before_validation, ks=ks).evaluate
 record = Trainer(config, run).fit(model, split.train, validate)
@@ -144,4 +145,14 @@ figures = finish_training(
     run, model, record, dataset=dataset, split=split, config=config, seed=SEED, parameters=parameters
 )
 display(*figures)
+
+# %%
 print(run.said_at_the_end())
+
+# %% [markdown]
+# ## Rather click? · 코드 대신 눌러서 설정하기
+#
+# The same settings as a form; Start trains one run and leaves its folder. · 같은 설정을 화면에서 바꾸고 시작 버튼을 누르면 실행 하나가 남습니다.
+
+# %%
+training_form(dataset, split, ws, seed=SEED, k=K, parameters=parameters)

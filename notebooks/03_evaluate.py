@@ -32,19 +32,19 @@ RUN_DIR = ""  # the run folder that a batch made; empty: a new one
 # %%
 import os
 import sys
-from pathlib import Path
+from glob import escape, glob
 
-content = Path(os.environ.get("RECSYS_CONTENT", "/content"))
-if "google.colab" in sys.modules and not os.environ.get("RECSYS_ROOT") and not os.path.isdir(content / "drive/MyDrive"):
+root, drive_root = os.environ.get("RECSYS_ROOT", ""), os.path.join(os.environ.get("RECSYS_CONTENT", "/content"), "drive")
+if "google.colab" in sys.modules and (not root or root.startswith(drive_root)) and not os.path.isdir(f"{drive_root}/MyDrive"):
     from google.colab import drive
 
     try:
-        drive.mount(str(content / "drive"))
+        drive.mount(drive_root)
     except Exception as error:  # once more by force; Colab's own message says the rest
         print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
-        drive.mount(str(content / "drive"), force_remount=True)
-places = [os.environ.get("RECSYS_ROOT", "."), "..", "../../..", *content.glob("drive/[!.]*/*"), *content.glob("drive/[!.]*/*/*")]
-found = [str(Path(place).absolute()) for place in places if Path(place, "colab_bootstrap.py").is_file()]
+        drive.mount(drive_root, force_remount=True)
+places = [escape(root) or ".", "..", "../../..", f"{drive_root}/*/*", f"{drive_root}/*/*/*"]
+found = [os.path.dirname(os.path.abspath(path)) for place in places for path in glob(f"{place}/colab_bootstrap.py")]
 if not found:
     raise FileNotFoundError(
         "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
@@ -64,12 +64,14 @@ from recsys_lib import (
     compare_runs,
     finish_evaluation,
     keep_evaluation,
+    load_model,
     make_split,
     read_dataset,
     recommend,
     refit,
     runs_to_compare,
     template_of,
+    user_explorer,
     write_submission,
 )
 
@@ -131,4 +133,14 @@ if SUBMIT:
 # %%
 submission = "submission.csv" if SUBMIT else None
 finish_evaluation(run, comparison, parameters=parameters, submission=submission, recommendations=recommendations)
+
+# %%
 print(run.said_at_the_end())
+
+# %% [markdown]
+# ## Why these? · 왜 이것을 추천했나?
+#
+# Type a user: the history, the recommendations, the nearest items and users behind each. · 사용자를 입력하면 이력, 추천, 그 근거가 된 비슷한 아이템과 사용자를 보여 줍니다.
+
+# %%
+user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), dataset, K)

@@ -436,18 +436,50 @@ def test_a_file_that_cannot_be_read_is_tried_again_then_explained(failures, numb
     if (failures, number) == (2, 5):
         assert len(files_in(team().data_dir)) == 2
     else:
-        with pytest.raises(BootstrapError, match=f"b.csv could not be copied.*{os.strerror(number)}"):
+        with pytest.raises(BootstrapError, match=f"b.csv could not be read.*{os.strerror(number)}"):
             team()
         assert not list((colab_bootstrap.LOCAL_DATA_ON_COLAB).rglob("*.part-*"))
 
 
 def test_runs_are_written_locally_and_published_to_the_team(team, capsys):
     ws = team()
-    assert ws.runs_dir == colab_bootstrap.LOCAL_OUT_ON_COLAB / "runs" and ws.shared_runs_dir == ws.root / "runs"
+    assert colab_bootstrap.LOCAL_OUT_ON_COLAB in ws.runs_dir.parents and ws.runs_dir.name == "runs"
     assert ws.publish_to == ws.root / "runs" and ws.runs_dirs == (ws.runs_dir, ws.root / "runs")
     assert "then published" in capsys.readouterr().out
     other = team(out_dir="experiments")
-    assert other.shared_runs_dir == ws.root / "experiments" / "runs" and other.runs_dir == ws.runs_dir
+    assert other.publish_to == ws.root / "experiments" / "runs" and other.runs_dir != ws.runs_dir  # nothing goes astray
+
+
+def test_a_viewer_may_publish_to_a_folder_of_the_own_drive(team, colab, monkeypatch):
+    can_write, shared = colab_bootstrap._can_write, colab.drive_root / "MyDrive" / "team"
+    monkeypatch.setattr(colab_bootstrap, "_can_write", lambda folder: shared not in (folder, *folder.parents) and can_write(folder))
+    mine = colab.served / "MyDrive" / "mine"
+    mine.mkdir()
+    ws = team(out_dir=colab.drive_root / "MyDrive" / "mine")
+    assert ws.publish_to == colab.drive_root / "MyDrive" / "mine" / "runs"
+    assert ws.runs_dirs == (ws.runs_dir, ws.publish_to, shared / "runs")
+
+
+def test_a_drive_that_answers_with_an_error_is_neither_empty_nor_view_only(team, monkeypatch):
+    ws = team()
+    listdir, write_text = os.listdir, Path.write_text
+    monkeypatch.setattr(os, "listdir", lambda path: (_ for _ in ()).throw(OSError(5, "Input/output error")) if str(path).endswith("csv") else listdir(path))
+    with pytest.raises(BootstrapError, match="csv/ could not be read"):
+        team()
+    monkeypatch.setattr(os, "listdir", listdir)
+
+    def full(path, *arguments, **named):
+        if ".probe.part-" in path.name:
+            raise OSError(122, "Disk quota exceeded")
+        return write_text(path, *arguments, **named)
+
+    monkeypatch.setattr(Path, "write_text", full)
+    assert not team().read_only and files_in(ws.data_dir)
+
+
+def test_a_root_on_a_drive_that_is_not_mounted_is_mounted(team, colab, monkeypatch):
+    monkeypatch.setenv("RECSYS_ROOT", str(colab.drive_root / "MyDrive" / "team"))
+    assert team().root == colab.drive_root / "MyDrive" / "team" and len(colab.drive.calls) == 1
 
 
 def test_a_viewer_reads_the_teams_runs_and_publishes_nothing(team, colab, monkeypatch):

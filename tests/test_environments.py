@@ -217,7 +217,8 @@ def test_a_drive_that_dies_in_mid_training_stops_nothing_and_the_next_run_brings
     colab = Machine(tmp_path, fake={"dies_after": 3})
     root = colab.shortcut("lab")
     text = said(colab.run())
-    own = only_run(colab.content / "recsys_out" / "runs")
+    (runs,) = (colab.content / "recsys_out").glob("*/runs")
+    own = only_run(runs)
     assert own.is_finished and len(own.history()) == 6
     assert "NOT published" in text.splitlines()[-3] and "[Errno 107]" in text and "다시 연결하고" in text
     there = root / "runs" / own.name

@@ -30,6 +30,7 @@ from recsys_lib.runs.folder import RunFolder, runs_table
 
 ROOT = Path(__file__).absolute().parents[2]  # the folder that holds recsys_lib/
 KERNEL = "recsys-lab"
+_EXECUTING = ".notebook.part-executing.ipynb"  # papermill writes it again and again, with this machine's paths: not published
 
 
 class BatchError(ValueError):
@@ -283,7 +284,7 @@ def _execute(
         with _this_interpreter(environment) as kernel:
             papermill.execute_notebook(
                 str(notebook),
-                str(run.path / "notebook.ipynb"),
+                str(run.path / _EXECUTING),
                 parameters=parameters,
                 kernel_name=kernel,
                 language="python",
@@ -337,14 +338,15 @@ def _this_interpreter(environment: Mapping[str, str]) -> Iterator[str]:
 
 def _leave_notebook(run: RunFolder, places: _Places) -> None:
     """Rewrite the executed notebook without this machine's paths, and with the kernel's usual name."""
-    path = run.path / "notebook.ipynb"
-    if not path.is_file():
+    executed = run.path / _EXECUTING
+    if not executed.is_file():
         return
-    content = nbformat.read(path, as_version=4)
+    content = nbformat.read(executed, as_version=4)
     content.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
     content = nbformat.from_dict(places.named(content))
-    with replacing(path) as part:
+    with replacing(run.path / "notebook.ipynb") as part:
         part.write_text(nbformat.writes(content) + "\n", encoding="utf-8", newline="\n")
+    executed.unlink()
 
 
 class _Places:

@@ -27,7 +27,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.data.files import replacing, write_text
-from recsys_lib.runs.publishing import Published, Publisher, publish
+from recsys_lib.runs.publishing import Published, Publisher
 from recsys_lib.runs.writers import this_writer
 
 if TYPE_CHECKING:
@@ -287,25 +287,25 @@ class RunFolder:
             self._publisher.offer()
 
     def publish(self) -> Published | None:
-        """Copy the run to `publish_to`, and what an absent Drive left behind of finished ones; None: it is at home already."""
-        if self._publisher is None:
-            return None
-        published = self._publisher.publish()
-        if published.complete:
-            for run in finished_runs(self.path.parent):
-                if run.name != self.name and not (self.publish_to / run.name / "run.json").is_file():
-                    publish(run.path, self.publish_to / run.name)
-        return published
+        """Copy the run to `publish_to`, whole; None: it is at home already."""
+        return None if self._publisher is None else self._publisher.publish()
+
+    def publish_earlier(self) -> list[str]:
+        """Copy the finished runs beside this one that an absent Drive left behind; names of those that are not there yet."""
+        runs = [run for run in finished_runs(self.path.parent) if run.name != self.name]
+        absent = [run for run in runs if not os.path.isfile(self.publish_to / run.name / "run.json")]
+        return [run.name for run in absent if not Publisher(run.path, self.publish_to / run.name).publish().complete]
 
     def said_at_the_end(self) -> str:
         """The run's name, published where that is this notebook's to do, and what is not there yet."""
         if self.is_handed_over or self._publisher is None:
             return f"run {self.name}"
         published = self.publish()
-        if published.complete:
+        earlier = self.publish_earlier() if published.complete else []
+        if published.complete and not earlier:
             return f"run {self.name}: published to the shared folder | 공유 폴더에 저장했습니다"
         return (
-            f"run {self.name}: {published}\n"
+            f"run {self.name}: {published}; earlier runs NOT published: {len(earlier)}\n"
             f"It is whole in {self.path.parent} of this runtime. Mount the Drive again (first cell) and run this cell once more, "
             "before the runtime ends.\n공유 폴더에 아직 저장되지 않은 파일이 있습니다. 런타임이 끝나기 전에 드라이브를 다시 연결하고"
             "(첫 셀) 이 셀을 다시 실행해 주세요."

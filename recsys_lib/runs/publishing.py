@@ -7,18 +7,20 @@ What could not be published is told, never raised: losing the Drive must not sto
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import json
 import os
 import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from recsys_lib.data.files import replacing
 
-LAST = "run.json"
+FIRST, LAST = "started.json", "run.json"
 SECONDS_BETWEEN = 60.0  # a Drive counts requests; what a lost runtime loses is one such pause
 SECONDS_TO_WAIT = 300.0  # for a Drive that neither answers nor fails
 PAUSES = (0.5, 2.0)  # an EIO of a Drive is mostly gone at the second or third try
@@ -52,29 +54,44 @@ class Published:
         return said
 
 
-def publish(source_dir: str | Path, target_dir: str | Path) -> Published:
+def publish(source_dir: str | Path, target_dir: str | Path, *, hold_back: str = "", known: dict[str, Any] | None = None) -> Published:
     """Copy what `target_dir` lacks of `source_dir`, file by file; may be repeated at any time, and while files are
     replaced or appended to: each is published as it was at one moment.
 
     Files of the target that the source does not have are left alone, but for what an earlier, killed publishing left
-    half-written. Temporary files (`*.part-*`) and links are not published.
+    half-written. Temporary files (`*.part-*`) and links are not published. Nothing is, where started.json there names
+    another writer: that one goes on with the run.
 
+    Args:
+        hold_back: the name of a file that is not published yet.
+        known: what is there already, by name; kept by the caller from one call to the next, so that nothing is read again.
     Raises:
         FileNotFoundError: `source_dir` is not there. Nothing else: an OSError is reported per file.
     """
     source_dir, target_dir = Path(source_dir), Path(target_dir)
     if not source_dir.is_dir():
         raise FileNotFoundError(f"no folder {source_dir.name} to publish")
-    copied, equal, failed = [], [], {}
-    gone = ""
+    copied, equal, failed, gone = [], [], {}, ""
+    known = {} if known is None else known
+    try:
+        files = [path for path in _files(source_dir) if path.name != hold_back]
+        taken = _writer(target_dir) not in (None, _writer(source_dir))
+    except OSError as error:
+        return Published(failed={"every file": _reason(error)})
+    if taken:
+        return Published(failed={"every file": "another runtime has gone on with this run"})
     _sweep(target_dir)
-    for source in _files(source_dir):
+    for source in files:
         name = source.relative_to(source_dir).as_posix()
         if gone or (name == LAST and failed):
             failed[name] = gone or "it goes last, and other files are not there yet"
             continue
         try:
-            (copied if _publish_file(source, target_dir / name) else equal).append(name)
+            facts = source.stat()
+            seen = facts.st_ino, facts.st_mtime_ns, facts.st_size
+            new = known.get(name) != seen and publish_file(source, target_dir / name)
+            (copied if new else equal).append(name)
+            known[name] = seen
         except OSError as error:
             failed[name] = _reason(error)
             gone = _reason(error) if error.errno in _GONE else ""
@@ -89,15 +106,15 @@ class Publisher:
     """
 
     def __init__(self, source_dir: Path, target_dir: Path) -> None:
-        self._source, self._target = source_dir, target_dir
+        self._source, self._target, self._known = source_dir, target_dir, {}
         self._thread: threading.Thread | None = None
         self._last = -SECONDS_BETWEEN
         self._result: Published | None = None
 
     def offer(self) -> None:
-        """Something new is there; published now unless that was done or begun a moment ago."""
+        """Something new is there; published now, but for run.json, unless that was done or begun a moment ago."""
         if time.monotonic() - self._last >= SECONDS_BETWEEN and not self._busy:
-            self._begin()
+            self._begin(hold_back=LAST)
 
     def publish(self) -> Published:
         """Everything, now; waits for it, but not for ever."""
@@ -107,44 +124,50 @@ class Publisher:
             self._begin()
             self._thread.join(SECONDS_TO_WAIT)
         if self._busy or self._result is None:
-            names = [path.relative_to(self._source).as_posix() for path in _files(self._source)]
-            return Published(failed=dict.fromkeys(names, f"the Drive has not answered for {SECONDS_TO_WAIT:.0f} s"))
+            return Published(failed={"every file": f"the Drive has not answered for {SECONDS_TO_WAIT:.0f} s"})
         return self._result
 
     @property
     def _busy(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def _begin(self) -> None:
+    def _begin(self, hold_back: str = "") -> None:
         self._last, self._result = time.monotonic(), None
         # A daemon: the interpreter does not wait for a hanging Drive when it ends.
-        self._thread = threading.Thread(target=self._work, name="publishing", daemon=True)
+        self._thread = threading.Thread(target=self._work, args=[hold_back], name="publishing", daemon=True)
         self._thread.start()
 
-    def _work(self) -> None:
-        self._result = publish(self._source, self._target)
+    def _work(self, hold_back: str) -> None:
+        self._result = publish(self._source, self._target, hold_back=hold_back, known=self._known)
 
 
 def _sweep(target_dir: Path) -> None:
     """A run has one writer, so a temporary file is what a killed one left."""
-    try:
+    with contextlib.suppress(OSError):  # then the Drive has other troubles, and they will be told
         for path in target_dir.rglob("*.part-*"):
             path.unlink(missing_ok=True)
-    except OSError:
-        pass  # then the Drive has other troubles, and they will be told
 
 
 def _files(folder: Path) -> list[Path]:
-    files = {
-        path.relative_to(folder).as_posix(): path
-        for path in folder.rglob("*")
-        if path.is_file() and not path.is_symlink() and ".part-" not in path.name
-    }
-    return [files[name] for name in sorted(files, key=lambda name: (name == LAST, name))]
+    """Raises: OSError, where pathlib would take a folder that cannot be listed for an empty one."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    paths = [Path(place, name) for place, _, names in os.walk(folder, onerror=fail) for name in names if ".part-" not in name]
+    files = {path.relative_to(folder).as_posix(): path for path in paths if not path.is_symlink()}
+    return [files[name] for name in sorted(files, key=lambda name: (name == LAST, name != FIRST, name))]
 
 
-def _publish_file(source: Path, target: Path) -> bool:
-    """True where the file was copied, False where an equal one was there."""
+def _writer(folder: Path) -> Any:
+    try:
+        return json.loads((folder / FIRST).read_text(encoding="utf-8")).get("writer")
+    except (FileNotFoundError, NotADirectoryError, ValueError, AttributeError):
+        return None
+
+
+def publish_file(source: Path, target: Path) -> bool:
+    """True where the file was copied, False where an equal one was there. Raises: OSError."""
     for pause in (*PAUSES, None):
         try:
             # Opened once: a file that is replaced meanwhile goes on as what it was.

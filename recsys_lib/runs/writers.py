@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,11 +17,13 @@ def this_writer() -> dict[str, str | int]:
 
 def is_gone(writer: Mapping[str, object]) -> bool | None:
     """Whether that process has ended, or is this one; None: it cannot be told from here."""
-    if writer.get("machine") != _machine() or os.name == "nt":  # there os.kill ends the process that it asks for
-        return None
     process = writer.get("process")
-    if not isinstance(process, int) or process == os.getpid():
+    if writer.get("machine") != _machine() or not isinstance(process, int):
+        return None
+    if process == os.getpid():
         return True
+    if os.name == "nt":  # there os.kill ends the process that it asks for
+        return None
     try:
         os.kill(process, 0)
     except ProcessLookupError:
@@ -35,4 +38,5 @@ def _machine() -> str:
         name = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
         name = str(uuid.getnode())
-    return hashlib.sha256(name.encode()).hexdigest()[:12]
+    # The name too: containers of one host have one boot and processes of their own.
+    return hashlib.sha256(f"{name} {platform.node()}".encode()).hexdigest()[:12]

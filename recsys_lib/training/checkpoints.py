@@ -64,5 +64,5 @@ def load_state(path: Path) -> dict[str, Any]:
         return torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, KeyError, UnpicklingError) as error:
         raise ValueError(
-            f"{path.name} in run {path.parent.name} is broken, or no such state at all ({type(error).__name__}); delete it to train anew in this folder"
+            f"{path.name} in run {path.parent.name} is broken, or no such state at all ({type(error).__name__}); delete it to train anew in this folder, or set RESUME = False"
         ) from error

@@ -350,7 +350,7 @@ class Trainer:
         save_state(self._state_path, state)
         save_weights(self.run.path / "last.safetensors", model, epoch=rows[-1]["epoch"])
         if best_weights:
-            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch)
+            save_weights(self.run.path / "best.safetensors", model, epoch=plateau.best_epoch, weights=best_weights)
         self._kept_at = time.monotonic()
         self.run.checkpointed()
 
@@ -361,7 +361,7 @@ class Trainer:
             if came != wanted:
                 raise ValueError(
                     f"run {self.run.path.name} holds a training of another {what}: there {came}, here {wanted}. "
-                    "To go on, use the same files, filters, seed and settings; to start anew, use a new run folder."
+                    "To go on, use the same files, filters, seed and settings; to start anew, use a new run folder (RESUME = False in 02_train)."
                 )
         model.load_state_dict(state["weights"])
         optimizer.load_state_dict(state["optimizer"])

@@ -79,25 +79,28 @@ def half_a_copy(source, size, copy_to) -> None:
     kill()
 
 
-def arm(point: str) -> None:
-    """Kill this process at a named point of its training."""
+def arm(point: str, machine: str) -> None:
+    """Kill this process, of this machine, at a named point of its training."""
     from recsys_lib.data import files
-    from recsys_lib.runs import publishing
+    from recsys_lib.runs import publishing, resuming, writers
     from recsys_lib.runs.folder import RunFolder
     from recsys_lib.training import trainer
 
     trainer.SECONDS_BETWEEN_CHECKPOINTS = publishing.SECONDS_BETWEEN = 0.0
+    writers._machine = lambda: machine
+    resuming.SECONDS_UNTIL_GONE = 0.3  # of another machine's run only silence tells
     if point:
         publishing.Publisher.offer = publishing.Publisher.publish  # in turn, so that a point is a point
     real_hash, real_rename = publishing._size_and_hash, files._rename
 
-    def copying(which):
-        """The which-th copy to the shared folder stops half-way."""
+    def copying(name, which):
+        """The which-th copy of this file to the shared folder stops half-way."""
         calls = [0]
 
         def hashing(source, size=None, copy_to=None):
-            calls[0] += copy_to is not None
-            return half_a_copy(source, size, copy_to) if copy_to is not None and calls[0] == which else real_hash(source, size, copy_to)
+            counts = copy_to is not None and source.name.endswith(name)
+            calls[0] += counts
+            return half_a_copy(source, size, copy_to) if counts and calls[0] == which else real_hash(source, size, copy_to)
 
         publishing._size_and_hash = hashing
 
@@ -116,8 +119,8 @@ def arm(point: str) -> None:
         "half a line of the history is written": lambda: before(RunFolder, "append_history", 3, half_a_line),
         "the state is written, not yet in place": lambda: renaming("last.state.pt", "home"),
         "between the state and the weights": lambda: before(trainer, "save_weights", 4),
-        "half of the first file is copied": lambda: copying(1),
-        "half of the state is copied": lambda: copying(9),
+        "half of the first file is copied": lambda: copying("started.json", 1),
+        "half of the state is copied": lambda: copying("last.state.pt", 2),
         "the state is copied, not yet in place": lambda: renaming("last.state.pt", "shared"),
         "run.json is written, not yet in place": lambda: renaming("run.json", "home"),
         "finished, nothing of the end published": lambda: before(RunFolder, "publish", 1),
@@ -126,7 +129,7 @@ def arm(point: str) -> None:
 
 
 def serve() -> None:
-    """Requests and answers, a line of JSON each: {home, shared, point, after} -> {status, seconds}."""
+    """Requests and answers, a line of JSON each: {home, shared, machine, point, after} -> {status, seconds}."""
     import tempfile
 
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
@@ -138,7 +141,7 @@ def serve() -> None:
         child = os.fork()
         if child == 0:
             try:
-                arm(request.get("point", ""))
+                arm(request.get("point", ""), request.get("machine", "here"))
                 train(Path(request["home"]), Path(request["shared"]))
                 os._exit(0)
             except BaseException:
@@ -248,9 +251,13 @@ def test_killed_at(point, machine, server, uncut, tmp_path):
     home, shared = tmp_path / "home", tmp_path / "shared"
     assert server(home=home, shared=shared, point=point)["status"] == -signal.SIGKILL
     what_loads(shared)
-    again = home if machine == "the same machine" else tmp_path / "home of another"
-    assert server(home=again, shared=shared)["status"] == 0
+    can_go_on = [path.parent.name for path in (shared if machine == "another machine" else home).rglob("last.state.pt")]
+    whole = list(home.rglob("run.json"))
+    again = {"home": home} if machine == "the same machine" else {"home": tmp_path / "home of another", "machine": "there"}
+    assert server(**again, shared=shared)["status"] == 0
     what_loads(shared)
+    if can_go_on and not (whole and machine == "the same machine"):
+        assert [path.name for path in shared.iterdir()] == can_go_on  # the same run, and no other
     # What was whole already is brought along by the next session, whose run is another one.
     assert weights_in(shared) == uncut
     assert not [path for path in shared.rglob("*.part-*") if (path.parent / "run.json").exists()]
@@ -261,13 +268,13 @@ def kill_at_random(n: int, server: Server, folder: Path, say) -> None:
     reference = server(home=folder / "uncut" / "home", shared=folder / "uncut" / "shared")
     assert reference["status"] == 0
     uncut, longest, rng = weights_in(folder / "uncut" / "shared"), reference["seconds"], random.Random(0)
-    kills = training = 0
+    kills = training = machine = 0
     while kills < n:
         training += 1
         home, shared = folder / f"{training}" / "home-0", folder / f"{training}" / "shared"
         for session in range(1, 7):  # up to five kills of one training, then it may end
             after = rng.uniform(0, longest) if session < 6 and kills < n else None
-            answer = server(home=home, shared=shared, after=after)
+            answer = server(home=home, shared=shared, after=after, machine=str(machine))
             kills += (killed := answer["status"] == -signal.SIGKILL)
             assert killed or answer["status"] == 0
             what = what_loads(shared)
@@ -275,7 +282,7 @@ def kill_at_random(n: int, server: Server, folder: Path, say) -> None:
             if not killed:
                 break
             if rng.random() < 0.5:  # the runtime is lost, and its disk with it
-                home = folder / f"{training}" / f"home-{session}"
+                home, machine = folder / f"{training}" / f"home-{session}", machine + 1
         assert weights_in(shared) == uncut
     say(f"{kills} kills of {training} trainings: every published folder loaded, every training ended in the same weights")
 

@@ -44,14 +44,14 @@ def test_equal_files_are_skipped_and_changed_ones_replaced(source, tmp_path):
 
 
 def test_a_file_that_fails_is_told_and_holds_run_json_back(source, tmp_path, monkeypatch):
-    real = publishing._publish_file
+    real = publishing.publish_file
 
     def lossy(one, target):
         if one.name == "a.bin":
             raise OSError(errno.EIO, "Input/output error", str(target))
         return real(one, target)
 
-    monkeypatch.setattr(publishing, "_publish_file", lossy)
+    monkeypatch.setattr(publishing, "publish_file", lossy)
     done = publish(source, tmp_path / "drive")
     assert done.copied == ("figures/loss.png", "z.bin") and set(done.failed) == {"a.bin", "run.json"}
     assert f"[Errno {errno.EIO}]" in done.failed["a.bin"] and str(tmp_path) not in str(done)
@@ -126,11 +126,46 @@ def test_offers_are_published_in_the_background_and_not_too_often(source, tmp_pa
     publisher = Publisher(source, tmp_path / "drive")
     publisher.offer()
     publisher._thread.join(10)
-    assert (tmp_path / "drive" / "run.json").is_file()
+    assert (tmp_path / "drive" / "a.bin").is_file()
     (source / "later.bin").write_bytes(b"x")
     publisher.offer()
     assert not publisher._busy and not (tmp_path / "drive" / "later.bin").exists()
-    assert publisher.publish().copied == ("later.bin",)
+    assert publisher.publish().copied == ("later.bin", "run.json")
+
+
+def test_offers_hold_run_json_back(source, tmp_path):
+    publisher = Publisher(source, tmp_path / "drive")
+    publisher.offer()
+    publisher._thread.join(10)
+    assert (tmp_path / "drive" / "z.bin").is_file() and not (tmp_path / "drive" / "run.json").exists()
+    assert publisher.publish().copied == ("run.json",)
+
+
+def test_what_is_known_to_be_there_is_not_read_again(source, tmp_path, monkeypatch):
+    publisher = Publisher(source, tmp_path / "drive")
+    publisher.publish()
+    (source / "z.bin").write_bytes(b"changed")
+    real, read = publishing.publish_file, []
+    monkeypatch.setattr(publishing, "publish_file", lambda one, target: read.append(one.name) or real(one, target))
+    assert publisher.publish().copied == ("z.bin",) and read == ["z.bin"]
+
+
+def test_a_folder_that_cannot_be_listed_is_no_empty_folder(source, tmp_path, monkeypatch):
+    def broken(path):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "scandir", broken)
+    done = publish(source, tmp_path / "drive")
+    assert not done.complete and "Input/output error" in str(done)
+
+
+def test_a_run_that_another_runtime_has_taken_over_is_published_no_more(tmp_path):
+    run = RunFolder.create(tmp_path / "home", kind="training", model="ease", member="mina", publish_to=tmp_path / "drive")
+    assert run.publish().complete
+    there = tmp_path / "drive" / run.name / "started.json"
+    there.write_text(there.read_text(encoding="utf-8").replace('"process": ', '"process": 1'), encoding="utf-8")
+    (run.path / "late.bin").write_bytes(b"x")
+    assert "another runtime has gone on" in str(run.publish()) and not (there.parent / "late.bin").exists()
 
 
 def test_two_members_publish_at_once_and_a_third_sees_whole_runs_only(tmp_path):
@@ -154,12 +189,12 @@ def test_two_members_publish_at_once_and_a_third_sees_whole_runs_only(tmp_path):
 
 def test_a_drive_that_hangs_stops_nothing(source, tmp_path, monkeypatch):
     free = threading.Event()
-    monkeypatch.setattr(publishing, "_publish_file", lambda one, target: free.wait(30))
+    monkeypatch.setattr(publishing, "publish_file", lambda one, target: free.wait(30))
     monkeypatch.setattr(publishing, "SECONDS_TO_WAIT", 0.05)
     publisher, began = Publisher(source, tmp_path / "drive"), time.monotonic()
     publisher.offer()
     done = publisher.publish()
-    assert time.monotonic() - began < 5 and set(done.failed) == {"run.json", "a.bin", "z.bin", "figures/loss.png"}
+    assert time.monotonic() - began < 5 and not done.complete
     assert "has not answered" in str(done)
     free.set()
 

@@ -11,9 +11,12 @@ import pytest
 
 from recsys_lib.data.splits import leave_one_out
 from recsys_lib.datasets.base import Dataset
-from recsys_lib.runs import writers
+from recsys_lib.models import build_model
+from recsys_lib.runs import resuming, writers
 from recsys_lib.runs.folder import RunFolder, all_runs
-from recsys_lib.runs.resuming import SECONDS_UNTIL_GONE, STATE, open_training, unfinished_run
+from recsys_lib.runs.publishing import Published
+from recsys_lib.runs.resuming import STATE, open_training, unfinished_run
+from recsys_lib.training.config import train_config
 
 ABOUT = {"kind": "training", "model": "ease", "member": "mina", "parameters": {"SEED": 7, "MODEL_CONFIG": {"a": [1, 2]}}}
 
@@ -72,18 +75,45 @@ def test_what_another_process_is_writing_is_left_to_it(places, capsys):
     assert "still being written" in capsys.readouterr().out
 
 
-def test_another_machines_run_comes_back_once_it_has_been_silent(places, elsewhere, capsys):
+def test_another_machines_run_comes_back_once_it_has_been_silent(places, elsewhere, monkeypatch, capsys):
     elsewhere("lost runtime")
     run = cut_off(places[1])
     elsewhere(None)
-    assert unfinished_run(places, **ABOUT) is None and "still being written" in capsys.readouterr().out
-    long_ago = time.time() - SECONDS_UNTIL_GONE - 1
-    for path in run.path.iterdir():
-        os.utime(path, (long_ago, long_ago))
+    monkeypatch.setattr(resuming, "SECONDS_UNTIL_GONE", 0.3)
     found = unfinished_run(places, **ABOUT, publish_to=places[1])
+    assert "Waiting up to" in capsys.readouterr().out
     assert found.path == places[0] / run.name and (found.path / STATE).read_bytes() == b"state"
-    assert found.begun()["writer"] == writers.this_writer()
+    for path in (found.path, run.path):  # the one that was lost, should it still live, learns that it is no longer the writer
+        assert json.loads((path / "started.json").read_text(encoding="utf-8"))["writer"] == writers.this_writer()
     assert [one.path.parent for one in all_runs(places)] == [places[0]]
+
+
+def test_another_machines_run_that_is_still_written_is_left_to_it(places, elsewhere, monkeypatch, capsys):
+    elsewhere("a living runtime")
+    run = cut_off(places[1])
+    run.append_history({"epoch": 2, "seconds_training": 100.0})  # it may be silent for some such epochs
+    elsewhere(None)
+    monkeypatch.setattr(resuming, "SECONDS_UNTIL_GONE", 5)
+    slept = []
+
+    def sleep(seconds):
+        slept.append(seconds)
+        os.utime(run.path / STATE, (time.time() + 1, time.time() + 1)) if len(slept) == 2 else None
+
+    monkeypatch.setattr(resuming.time, "sleep", sleep)
+    assert unfinished_run(places, **ABOUT) is None and len(slept) == 2
+    assert "still being written" in capsys.readouterr().out
+
+
+def test_a_run_that_cannot_be_read_or_brought_stops_no_new_one(places, monkeypatch, capsys):
+    run = cut_off(places[1])
+    (run.path / ".x.part-12345678").symlink_to(run.path / "gone")  # a stale listing
+    with monkeypatch.context() as patch:
+        patch.setattr(resuming, "publish", lambda source, target: Published())  # says well, and has brought nothing
+        assert unfinished_run(places, **ABOUT) is None and "could not be brought" in capsys.readouterr().out
+    monkeypatch.setattr(resuming, "_is_abandoned", lambda run: (_ for _ in ()).throw(OSError(5, "Input/output error")))
+    assert unfinished_run(places, **ABOUT) is None
+    assert "cannot be read now (Input/output error)" in capsys.readouterr().out
 
 
 def test_on_a_shared_drive_nobody_is_told_apart_so_nothing_is_taken(places, capsys):
@@ -101,13 +131,14 @@ def test_a_training_is_opened_again_by_its_parameters_data_and_split(tmp_path, t
 
     def opened(seed=0, **changes):
         split = leave_one_out(toy_log, seed=seed)
-        return open_training(ws, dataset, split, **{"model": "ease", "parameters": {"K": 5}} | changes)
+        model = build_model(changes.pop("model", "ease"), toy_catalogue, seed=0, **changes.pop("options", {}))
+        return open_training(ws, dataset, split, model=model, config=train_config(model.name), **{"parameters": {"K": 5}} | changes)
 
     first = opened()
     (first.path / STATE).write_bytes(b"state")
     assert opened().name == first.name and opened().publish_to == tmp_path / "b"
-    others = [opened(seed=1), opened(parameters={"K": 6}), opened(model="gmf"), opened(resume=False)]
-    assert len({first.name, *(run.name for run in others)}) == 5
+    others = [opened(seed=1), opened(parameters={"K": 6}), opened(model="gmf"), opened(options={"regularisation": 3.0}), opened(resume=False)]
+    assert len({first.name, *(run.name for run in others)}) == 6
     handed = RunFolder.create(tmp_path / "a", kind="training", model="ease", member="mina")
     assert opened(run_dir=handed.name).path == handed.path
 
