@@ -97,8 +97,12 @@ def bootstrap(
     is_colab, drive_root = on_colab(), DRIVE_ROOT if drive_root is None else drive_root
     root = find_root(is_colab, HERE if here is None else here, drive_root)
     read_only = not _can_write(root)
-    if str(root) not in sys.path:
-        sys.path.insert(0, str(root))
+    code = root
+    if is_colab and drive_root in root.parents:  # a Drive that goes away must not take the library along
+        code = LOCAL_DATA_ON_COLAB / f"code-{_key(root)}"
+        _copied_once(root / "recsys_lib", code / "recsys_lib")
+    if str(code) not in sys.path:
+        sys.path.insert(0, str(code))
     installed = _install_absent_on_colab(root) if is_colab else []
     if is_colab:
         _refuse_changed_packages()
@@ -108,10 +112,10 @@ def bootstrap(
     data = _data_dir(data_dir, root, local, read_only)
     publish_to = out / "runs" if is_colab and drive_root in out.parents else None
     # A folder for each place that is published to: what was left behind must not end up with another team.
-    runs_dir = out / "runs" if publish_to is None else local / hashlib.sha256(str(out).encode()).hexdigest()[:8] / "runs"
+    runs_dir = out / "runs" if publish_to is None else local / _key(out) / "runs"
     workspace = Workspace(
         root=root,
-        data_dir=_copied_once(data) if is_colab and drive_root in data.parents and _visible(data) else data,
+        data_dir=_copied_once(data, LOCAL_DATA_ON_COLAB / _key(data)) if is_colab and drive_root in data.parents and _visible(data) else data,
         runs_dir=runs_dir,
         eda_dir=out / "eda_outputs",
         publish_to=publish_to,
@@ -363,15 +367,18 @@ def _data_dir(given: str | os.PathLike, root: Path, local: Path, read_only: bool
     )
 
 
-def _copied_once(folder: Path) -> Path:
-    """A copy of a Drive's folder on the local disk, made once: reading a Drive again and again is slow and counted.
+def _key(folder: Path) -> str:
+    return hashlib.sha256(str(folder).encode()).hexdigest()[:8]
+
+
+def _copied_once(folder: Path, local: Path) -> Path:
+    """`local`, a copy of a Drive's folder on the local disk, made once: reading a Drive again and again is slow and counted.
 
     A file is copied again when its size or its time there has changed; each copy is checked by size and hash.
 
     Raises:
         BootstrapError: a file could not be read; says which, and what to do.
     """
-    local = LOCAL_DATA_ON_COLAB / hashlib.sha256(str(folder).encode()).hexdigest()[:8]
     local.mkdir(parents=True, exist_ok=True)
     index_path = local.with_suffix(".json")
     try:
@@ -387,8 +394,9 @@ def _copied_once(folder: Path) -> Path:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         now[name][2] = _copy_checked(source, target, facts.st_size)
-    for path in [path for path in local.rglob("*") if path.is_file() and path.relative_to(local).as_posix() not in now]:
-        path.unlink()
+    for path in _all_files(local):
+        if path.relative_to(local).as_posix() not in now:
+            path.unlink()
     part = index_path.with_name(f"{index_path.name}.part-{uuid.uuid4().hex[:8]}")
     part.write_text(json.dumps(now), encoding="utf-8")
     os.replace(part, index_path)
@@ -419,12 +427,13 @@ def _sha256(path: Path) -> str:
 
 
 def _all_files(folder: Path) -> list[Path]:
-    """Every file below, but hidden ones. Raises: OSError, where pathlib would take a folder that fails for an empty one."""
+    """Every file below, but hidden and compiled ones. Raises: OSError, where pathlib would take a folder that fails for an empty one."""
 
     def fail(error: OSError) -> None:
         raise error
 
-    return sorted(Path(place, name) for place, _, names in os.walk(folder, onerror=fail) for name in names if not name.startswith("."))
+    walk = [(place, names) for place, _, names in os.walk(folder, onerror=fail) if not place.endswith("__pycache__")]
+    return sorted(Path(place, name) for place, names in walk for name in names if not name.startswith("."))
 
 
 def _retried(work, what: str):

@@ -396,6 +396,20 @@ def team(colab):
     return lambda **named: bootstrap(here=colab.here, drive_root=colab.drive_root, **named)
 
 
+def test_the_library_is_copied_too_so_that_it_outlives_the_drive(team, colab):
+    library = colab.served / "MyDrive" / "team" / "recsys_lib"
+    (library / "models").mkdir()
+    (library / "models" / "ease.py").write_text("x = 1", encoding="utf-8")
+    (library / "__pycache__").mkdir()
+    (library / "__pycache__" / "ease.pyc").write_bytes(b"")
+    ws = team()
+    copy = Path(sys.path[0]) / "recsys_lib"
+    assert files_in(copy) == {"models/ease.py": b"x = 1"} and colab.drive_root not in copy.parents
+    (ws.root / "recsys_lib" / "models" / "ease.py").write_text("x = 22", encoding="utf-8")
+    team()
+    assert files_in(copy) == {"models/ease.py": b"x = 22"}
+
+
 def files_in(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 

@@ -220,7 +220,8 @@ def test_a_drive_that_dies_in_mid_training_stops_nothing_and_the_next_run_brings
     (runs,) = (colab.content / "recsys_out").glob("*/runs")
     own = only_run(runs)
     assert own.is_finished and len(own.history()) == 6
-    assert "NOT published" in text.splitlines()[-3] and "[Errno 107]" in text and "다시 연결하고" in text
+    (line,) = [line for line in text.splitlines() if line.startswith(f"run {own.name}")]
+    assert "NOT published" in line and "[Errno 107]" in line and "다시 연결하고" in text
     there = root / "runs" / own.name
     assert not (there / "run.json").is_file() and not list(root.rglob("*.part-*"))
     (colab.content / "dead").unlink()  # mounted again

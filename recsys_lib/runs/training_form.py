@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset
@@ -14,7 +13,8 @@ from recsys_lib.evaluation.evaluator import Evaluator, cut_offs
 from recsys_lib.models import build_model, model_class, model_names
 from recsys_lib.models import model_config as options_of
 from recsys_lib.runs.folder import RunFolder
-from recsys_lib.runs.trained import finish_training, identity
+from recsys_lib.runs.resuming import Workspace, open_training
+from recsys_lib.runs.trained import finish_training
 from recsys_lib.training import config as settings
 from recsys_lib.training.trainer import Trainer
 
@@ -24,16 +24,6 @@ TURNED = (
     "epochs", "batch_size", "learning_rate", "weight_decay", "plateau_factor", "plateau_patience", "min_learning_rate",
     "early_stopping_patience", "evaluate_every", "evaluate_below_loss",
 )  # fmt: skip
-
-
-class Workspace(Protocol):
-    """Where runs go, and whose they are; colab_bootstrap's Workspace is one."""
-
-    runs_dir: Path
-    member: str
-
-    @property
-    def publish_to(self) -> Path | None: ...
 
 
 def train_run(
@@ -64,9 +54,7 @@ def train_run(
     given = {"SEED": seed, "SPLIT": split.protocol, "K": k} | dict(parameters or {})
     given |= {"SEED": seed, "K": k, "MODEL": model, "MODEL_CONFIG": dict(model_config), "TRAIN_CONFIG": dict(train_config)}
     validate = Evaluator(split.validation, seen=split.known_before_validation, ks=cut_offs(k, split.train.n_items)).evaluate
-    run = RunFolder.create(
-        ws.runs_dir, kind="training", model=model, member=ws.member, publish_to=ws.publish_to, parameters=given | identity(dataset, split)
-    )
+    run = open_training(ws, dataset, split, model=built, config=config, parameters=given, resume=False)
     record = Trainer(config, run).fit(built, split.train, validate)
     print(record.verdict)
     print(f"{record.seconds_training:.1f} s in training, {record.seconds_evaluation:.1f} s in evaluation")
