@@ -95,7 +95,9 @@ class Progress:
     def __enter__(self) -> Progress:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None and self._bar is not None:
+            self._bar.total = self._bar.n  # ended early, and well: tqdm would paint it red
         self.close()
 
     def __iter__(self) -> Iterator:

@@ -1,4 +1,4 @@
-"""The form and the explorer in a real JupyterLab and a real (headless) Chromium: clicked, waited for, photographed.
+"""The three notebooks in a real JupyterLab and a real (headless) Chromium: run, clicked, waited for, photographed.
 
     PYTHON tests/browser/check_jupyterlab.py FOLDER [--kernel OTHER_PYTHON] [--chromium PATH]
 
@@ -25,24 +25,9 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 SECONDS = 60  # what a slow machine may take for one step
-WIDTH = 1400
-DATA = """
-from types import SimpleNamespace
-from pathlib import Path
-from recsys_lib import build_model, make_split, read_dataset, train_config, Trainer
-from recsys_lib.datasets.sample import SampleConfig, write_sample
-from recsys_lib.runs.training_form import training_form
-from recsys_lib.runs.user_explorer import user_explorer
-
-dataset = read_dataset(write_sample("csv", SampleConfig(n_resumes=600, n_postings=500, n_applications=4_000)))
-split = make_split("leave_one_out_random", dataset.interactions, seed=7)
-ws = SimpleNamespace(runs_dir=Path("runs"), publish_to=None, member="browser")
-model = build_model("ease", dataset.catalogue, seed=7)
-Trainer(train_config("ease")).repeat(model, dataset.interactions, learning_rates=[])
-print(dataset.title)
-"""
-FORM = 'training_form(dataset, split, ws, seed=7, k=5, parameters={"MODEL": "ease"})'
-EXPLORER = "user_explorer(model, dataset, 5)"
+WIDTH, TALLEST = 1400, 12_000
+PARTS = ("recsys_lib", "notebooks", "colab_bootstrap.py", "requirements.txt")
+DATA = "from recsys_lib.datasets.sample import *; write_sample('csv', SampleConfig(n_resumes=600, n_postings=500, n_applications=4_000))"
 
 
 def main() -> int:
@@ -54,7 +39,9 @@ def main() -> int:
     asked.folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="check-jupyterlab-") as work:
         work = Path(work)
-        write_notebook(work / "check.ipynb")
+        for name in PARTS:
+            (shutil.copytree if (ROOT / name).is_dir() else shutil.copyfile)(ROOT / name, work / name)
+        subprocess.run([asked.kernel, "-c", DATA], cwd=work, check=True)
         with jupyterlab(work, asked.kernel) as url, page_of(asked.chromium, work, asked.kernel) as page:
             try:
                 click_through(page, url, asked.folder)
@@ -63,86 +50,81 @@ def main() -> int:
                 raise
         made = [path.name for path in (work / "runs").iterdir() if (path / "run.json").is_file()]
         print("runs made:", *made)
-        if len(made) != 1:
-            raise AssertionError(f"one click makes one run; there are {made}")
+        if [name.split("-")[2] for name in sorted(made)] != ["neumf", "ease", "evaluation"]:
+            raise AssertionError(f"02_train makes a run of neumf, the form one of ease, 03_evaluate its own; there are {made}")
     print("screenshots:", *sorted(str(path) for path in asked.folder.glob("*.png")), sep="\n")
     return 0
 
 
 def click_through(page, url: str, folder: Path) -> None:
     """Every step waits for what it brings; playwright raises where it does not come."""
-    page.goto(url)
-    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=SECONDS * 1000)
-    # Asked to run before its kernel is there, JupyterLab shows a dialog.
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=SECONDS * 1000)
-    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")  # waiting for it has no time limit
-    start, show = page.get_by_role("button", name="Start · 시작"), page.get_by_role("button", name="Show · 보기")
-    show.wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "1-form-of-a-closed-form.png")
+    run_all(page, f"{url}/01_eda.ipynb")
+    page.get_by_text("drawn just now: 1_").wait_for()
+    shoot(page, folder / "1-eda.png")
 
-    page.get_by_label("model", exact=True).select_option("neumf")
-    page.get_by_label("negatives_per_positive").wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "2-form-of-neumf.png")
-
+    run_all(page, f"{url}/02_train.ipynb")
+    start = page.get_by_role("button", name="Start · 시작")
+    start.wait_for()
+    shoot(page, folder / "2-form.png")
     layers = page.get_by_label("layers")
     layers.fill("[32, 16")
     start.click()
-    page.get_by_text("cannot be read; write it as in").wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "3-a-wrong-value.png")
-
+    page.get_by_text("cannot be read; write it as in").wait_for()
     layers.fill("[32, 16]")
-    page.get_by_label("epochs").fill("3")
-    page.get_by_label("evaluate_every").fill("1")
+    page.get_by_label("model", exact=True).select_option("ease")
+    page.get_by_label("regularisation").fill("50")
     start.click()
-    page.get_by_text("s in evaluation").wait_for(timeout=SECONDS * 1000)
-    page.wait_for_function("document.querySelectorAll('.jp-OutputArea img').length >= 2", timeout=SECONDS * 1000)
-    page.get_by_text("run 20").wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "4-trained.png")
+    page.wait_for_function("document.body.innerText.match(/^run 20/gm)?.length >= 2")  # the notebook's and the form's
+    shoot(page, folder / "3-trained.png")
 
-    user = page.get_by_label("user id · 사용자")
+    run_all(page, f"{url}/03_evaluate.ipynb")
+    show, user = page.get_by_role("button", name="Show · 보기"), page.get_by_label("user id · 사용자")
+    show.wait_for()
     user.fill("U0042")
     show.click()
-    page.get_by_text("did you mean").wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "5-an-unknown-user.png")
+    page.get_by_text("did you mean").wait_for()
     user.fill("U00042")
     show.click()
-    page.get_by_text("Users most like U00042").wait_for(timeout=SECONDS * 1000)
-    shoot(page, folder / "6-explored.png")
-    if page.get_by_text("Traceback").count():
-        raise AssertionError("a traceback is on the page")
+    page.get_by_text("Users most like U00042").wait_for()
+    shoot(page, folder / "4-explored.png")
+
+
+def run_all(page, url: str) -> None:
+    page.goto(url)
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell")
+    # Asked to run before its kernel is there, JupyterLab shows a dialog.
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+    page.evaluate("window.jupyterapp.commands.execute('notebook:clear-all-cell-outputs')")  # 01_eda comes with its own
+    page.evaluate("void window.jupyterapp.commands.execute('notebook:run-all-cells')")  # waiting for it has no time limit
 
 
 def shoot(page, path: Path) -> None:
-    """The whole notebook in one picture."""
-    page.set_viewport_size({"width": WIDTH, "height": 5000})
+    """The whole notebook in one picture; nothing in it may have gone wrong."""
+    if page.get_by_text("Traceback").count():
+        raise AssertionError("a traceback is on the page")
+    page.set_viewport_size({"width": WIDTH, "height": TALLEST})
+    page.evaluate("document.querySelector('.jp-WindowedPanel-outer').scrollTo(0, 0)")
     time.sleep(1.0)  # what was just drawn settles
     bottom = page.evaluate("Math.max(...[...document.querySelectorAll('.jp-Cell')].map(cell => cell.getBoundingClientRect().bottom))")
-    page.screenshot(path=path, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(bottom + 20, 5000)})
-
-
-def write_notebook(path: Path) -> None:
-    cells = [
-        {"cell_type": "code", "id": f"c{place}", "source": source.strip(), "metadata": {}, "outputs": [], "execution_count": None}
-        for place, source in enumerate((DATA, FORM, EXPLORER))
-    ]
-    kernel = {"name": "lab", "display_name": "lab", "language": "python"}
-    notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {"kernelspec": kernel}, "cells": cells}
-    path.write_text(json.dumps(notebook), encoding="utf-8")
+    page.screenshot(path=path, clip={"x": 0, "y": 0, "width": WIDTH, "height": min(bottom + 20, TALLEST)})
 
 
 @contextmanager
 def jupyterlab(work: Path, kernel_python: str):
-    """The address of the notebook in a server that ends with the block."""
-    spec = work / "share" / "jupyter" / "kernels" / "lab"
+    """The address of the notebooks' folder in a server that ends with the block."""
+    spec = work / "share" / "jupyter" / "kernels" / "python3"
     spec.mkdir(parents=True)
     command = [kernel_python, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    variables = {"PYTHONPATH": str(ROOT), "RECSYS_CACHE": str(work / "cache"), "OMP_NUM_THREADS": "1"}
+    variables = {"RECSYS_MEMBER": "browser", "OMP_NUM_THREADS": "1"}
     (spec / "kernel.json").write_text(
-        json.dumps({"argv": command, "display_name": "lab", "language": "python", "env": variables}), encoding="utf-8"
+        json.dumps({"argv": command, "display_name": "Python 3", "language": "python", "env": variables}), encoding="utf-8"
     )
     settings = work / "settings" / "@jupyterlab" / "apputils-extension"
     settings.mkdir(parents=True)
     (settings / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}', encoding="utf-8")
+    tracker = work / "settings" / "@jupyterlab" / "notebook-extension"
+    tracker.mkdir(parents=True)
+    (tracker / "tracker.jupyterlab-settings").write_text('{"windowingMode": "none"}', encoding="utf-8")  # every cell is drawn
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -159,7 +141,7 @@ def jupyterlab(work: Path, kernel_python: str):
         server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *options], cwd=work, env=environment, stdout=log, stderr=log)
     try:
         _wait_for(f"http://127.0.0.1:{port}/api/status", server, work / "server.log")
-        yield f"http://127.0.0.1:{port}/doc/tree/check.ipynb"
+        yield f"http://127.0.0.1:{port}/doc/tree/notebooks"
     finally:
         server.terminate()
         server.wait(30)

@@ -12,12 +12,12 @@ import pytest
 
 BROWSER_PYTHON = os.environ.get("RECSYS_BROWSER_PYTHON", sys.executable)
 NEEDED = "import jupyterlab, ipywidgets, playwright.sync_api"
-STEPS = ("1-form-of-a-closed-form", "2-form-of-neumf", "3-a-wrong-value", "4-trained", "5-an-unknown-user", "6-explored")
+STEPS = ("1-eda", "2-form", "3-trained", "4-explored")
 
 
 @pytest.mark.browser
 @pytest.mark.slow
-def test_the_form_and_the_explorer_work_in_jupyterlab(tmp_path):
+def test_the_notebooks_the_form_and_the_explorer_work_in_jupyterlab(tmp_path):
     if shutil.which("chromium") is None:
         pytest.skip("no chromium here")
     if subprocess.run([BROWSER_PYTHON, "-c", NEEDED], capture_output=True, check=False).returncode:

@@ -1,5 +1,7 @@
 """Plain, few lines in a batch; a bar elsewhere."""
 
+import contextlib
+
 import pytest
 
 from recsys_lib.display import progress as module
@@ -66,6 +68,16 @@ def test_the_bar_shows_figures(monkeypatch, capsys):
         bar.update(3, recall=0.123456)
     printed = capsys.readouterr()
     assert "recall 0.1235" in printed.err and "scoring" in printed.err and printed.out == ""
+
+
+def test_a_bar_that_ends_early_and_well_is_full_and_one_that_fails_is_not(monkeypatch):
+    for fails, total in ((False, 3), (True, 10)):
+        bar = Progress(10, "training", batch=False, seconds_between_lines=5.0)
+        with contextlib.suppress(KeyError), bar:
+            bar.update(3)
+            if fails:
+                raise KeyError
+        assert bar._bar.total == total
 
 
 def test_clock():
