@@ -68,9 +68,11 @@ import pandas as pd
 
 from recsys_lib.data.splits import make_split
 from recsys_lib.datasets import read_dataset
+from recsys_lib.display.fonts import keep_hangul
 from recsys_lib.eda import figures
 from recsys_lib.eda.gallery import Gallery
 
+keep_hangul()  # in figures of your own too, whatever theme they use
 dataset = read_dataset(ws.data_dir)
 gallery = Gallery(ws.eda_dir / dataset.name, title=dataset.title)
 show = partial(gallery.show, sources=dataset.sources, redraw=REDRAW)

@@ -78,6 +78,7 @@ from recsys_lib import (
     train_options,
     training_form,
 )
+from recsys_lib.display.fonts import keep_hangul
 
 pd.set_option("display.max_colwidth", None, "display.precision", 4)
 parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "MODEL", "MODEL_CONFIG", "TRAIN_CONFIG")}
@@ -90,6 +91,7 @@ parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "MODEL", 
 # 따로 떼어 둔 부분이 학습 데이터와 다르게 치우쳐 있으면, 그 점수는 다른 종류의 데이터에 대한 점수입니다.
 
 # %%
+keep_hangul()  # in figures of your own too, whatever theme they use
 dataset = read_dataset(ws.data_dir)
 split = make_split(SPLIT, dataset.interactions, seed=SEED)
 print(dataset.title, "|", dataset.interactions, "|", split.verdict())

@@ -74,6 +74,7 @@ from recsys_lib import (
     user_explorer,
     write_submission,
 )
+from recsys_lib.display.fonts import keep_hangul
 
 pd.set_option("display.max_colwidth", None, "display.precision", 4)
 parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "SUBMIT")}
@@ -84,6 +85,7 @@ parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "
 # Only runs on the same rows and the same split stand in one table. · 같은 데이터와 같은 분할로 학습한 실행만 한 표에 놓습니다.
 
 # %%
+keep_hangul()  # in figures of your own too, whatever theme they use
 dataset = read_dataset(ws.data_dir)
 split = make_split(SPLIT, dataset.interactions, seed=SEED)
 runs = runs_to_compare(ws.runs_dirs, dataset, split, RUNS)

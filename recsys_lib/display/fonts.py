@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import importlib.util
 import warnings
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 from pathlib import Path
 
 import matplotlib
@@ -36,6 +37,32 @@ def use_hangul() -> str | None:
     if list(matplotlib.rcParams["font.family"]) != families:
         matplotlib.rcParams["font.family"] = families
     return _find()
+
+
+def keep_hangul() -> str | None:
+    """use_hangul, also after seaborn.set_theme() and set_style(), which put back a family without it.
+
+    For a notebook whose reader draws figures of an own; those of this library need nothing. Harmless when called again.
+    """
+    import seaborn  # late: it takes a second
+
+    for name in ("set_theme", "set", "set_style"):
+        themed = getattr(seaborn, name)
+        if not hasattr(themed, "__wrapped__"):
+            setattr(seaborn, name, _and_hangul(themed))
+    return use_hangul()
+
+
+def _and_hangul(themed: Callable) -> Callable:
+    @wraps(themed)
+    def with_hangul(*arguments, **named):
+        result, font = themed(*arguments, **named), _find()
+        families = list(matplotlib.rcParams["font.family"])
+        if font and font not in families:
+            matplotlib.rcParams["font.family"] = [*families, font]  # behind: for the glyphs that the theme's own lacks
+        return result
+
+    return with_hangul
 
 
 def font_families() -> list[str]:

@@ -59,6 +59,27 @@ def test_our_theme_comes_back_after_seaborns():
         draw()
 
 
+@pytest.mark.parametrize("theme", [{}, {"font": "DejaVu Serif"}, {"style": "white"}])
+def test_seaborns_theme_cannot_bring_boxes_back(theme, monkeypatch, caplog):
+    seaborn = pytest.importorskip("seaborn")
+    for name in ("set_theme", "set", "set_style"):
+        monkeypatch.setattr(seaborn, name, getattr(seaborn, name))  # as they were, afterwards
+    for _ in range(2):
+        assert fonts.keep_hangul() is not None
+    for set_theme in (seaborn.set_theme, seaborn.set):
+        set_theme(**theme)
+        with warnings.catch_warnings(), caplog.at_level(logging.WARNING, logger="matplotlib"):
+            warnings.filterwarnings("error", message="Glyph")
+            draw()
+            draw(log_axis=True)
+        assert "does not have a glyph" not in caplog.text
+    seaborn.set_style("ticks")
+    with warnings.catch_warnings():
+        warnings.filterwarnings("error", message="Glyph")
+        draw()
+    assert list(matplotlib.rcParams["font.family"]).count(fonts.use_hangul()) == 1
+
+
 def test_our_figures_do_not_need_the_global_theme():
     seaborn = pytest.importorskip("seaborn")
     seaborn.set_theme()
