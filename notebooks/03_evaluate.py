@@ -41,15 +41,15 @@ if "google.colab" in sys.modules and (not root or root.startswith(drive_root)) a
     try:
         drive.mount(drive_root)
     except Exception as error:  # once more by force; Colab's own message says the rest
-        print(f"{error}. Allow the pop-up, choose this session's account. | 팝업을 허용하고 이 세션과 같은 계정을 선택해 주세요.")
+        print(f"{error}. 'credential': allow the pop-up and cookies, choose this session's account. 'timeout': too many files at the top of My "
+              "Drive. In VS Code: update its Colab extension. | 팝업을 허용하고 이 세션과 같은 계정 선택 · 시간 초과: 내 드라이브 최상위 파일이 너무 많음")
         drive.mount(drive_root, force_remount=True)
 places = [escape(root) or ".", "..", "../../..", f"{drive_root}/*/*", f"{drive_root}/*/*/*"]
 found = [os.path.dirname(os.path.abspath(path)) for place in places for path in glob(f"{place}/colab_bootstrap.py")]
 if not found:
     raise FileNotFoundError(
         "The team's folder is not in this Drive. drive.google.com > Shared with me > right-click it > Organise > Add shortcut > My Drive.\n"
-        "drive.google.com > 공유 문서함 > 팀 폴더 오른쪽 클릭 > 정리 > 바로가기 추가 > 내 드라이브. 그다음 이 셀을 다시 실행해 주세요."
-    )
+        "drive.google.com > 공유 문서함 > 팀 폴더 오른쪽 클릭 > 정리 > 바로가기 추가 > 내 드라이브. 그다음 이 셀을 다시 실행해 주세요.")
 sys.path[:0] = found[:1]
 
 from colab_bootstrap import bootstrap
