@@ -29,6 +29,53 @@ def split_keywords(keys: Iterable, texts: Iterable, separator: str = ";") -> tup
     return frame["key"].to_numpy(), frame["text"].to_numpy()
 
 
+def one_spelling(words: Iterable[str]) -> np.ndarray:
+    """Each keyword in the commonest of its spellings: MD, md and "M D" are one, "패션 디자인" and "패션디자인" are one.
+
+    Two spellings are the same where they agree without spaces, punctuation (but + and #) and case. Of equally common
+    ones the first in alphabetical order is taken.
+
+    Args:
+        words: (n,) texts.
+    Returns:
+        (n,) texts.
+    """
+    words = pd.Series(words, dtype=object)
+    counts = words.value_counts()
+    table = pd.DataFrame({"word": counts.index, "n": counts.to_numpy()})
+    table["same"] = [_comparable(word) for word in table["word"]]
+    table = table.sort_values(["same", "n", "word"], ascending=[True, False, True], kind="stable")
+    table["label"] = table.groupby("same")["word"].transform("first")
+    return words.map(dict(zip(table["word"], table["label"]))).to_numpy(dtype=object)
+
+
+def _comparable(word: str) -> str:
+    folded = unicodedata.normalize("NFKC", word).upper()
+    return "".join(letter for letter in folded if letter.isalnum() or letter in "+#") or word
+
+
+def spellings(typed: Iterable[str], labels: Iterable[str]) -> pd.DataFrame:
+    """How often each text as typed became which label: columns typed, label, rows; the commonest first."""
+    pairs = pd.DataFrame({"typed": pd.Series(typed).to_numpy(), "label": pd.Series(labels).to_numpy()}).dropna()
+    return pairs.value_counts(sort=False).rename("rows").reset_index().sort_values(
+        ["rows", "typed"], ascending=[False, True], kind="stable", ignore_index=True
+    )
+
+
+def title_words(keys: Iterable, titles: Iterable) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """One row a word of a title, years and words of one or two Latin letters left out.
+
+    Returns:
+        (n,) keys, (n,) words as they stand in the title, (n,) words in small letters.
+    """
+    frame = pd.DataFrame({"key": pd.Series(keys).to_numpy(), "title": pd.Series(titles).to_numpy()}).dropna()
+    frame["title"] = frame["title"].astype(str).str.findall(r"[^\W\d_][\w'’]*[^\W_]")
+    frame = frame.explode("title").dropna()
+    frame["word"] = frame["title"].str.lower()
+    frame = frame[(frame["word"].str.len() > 2) | frame["word"].str.contains("[^\x00-\x7f]")]
+    return frame["key"].to_numpy(), frame["title"].to_numpy(), frame["word"].to_numpy()
+
+
 _DRIVING = re.compile("운전면허|자동차면허|운전자격|[12]종(보통|대형|소형)")
 _DRIVING_KINDS = ("대형", "소형", "특수", "원동기")
 _GRADE = re.compile(r"^([0-9]+급|[0-9]+종)(.+)$")

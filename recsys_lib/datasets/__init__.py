@@ -15,9 +15,10 @@ from functools import cache
 from pathlib import Path
 from types import ModuleType
 
+from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.datasets.base import Dataset, Template
 
-__all__ = ["Dataset", "Template", "read_dataset", "readers"]
+__all__ = ["Dataset", "Template", "read_dataset", "readers", "source_files"]
 
 # Lie in many folders and are nobody's data.
 _IGNORED = {"desktop.ini", "thumbs.db", "icon\r", "readme", "readme.md", "readme.txt", "synthetic.txt"}
@@ -45,14 +46,7 @@ def read_dataset(directory: str | Path) -> Dataset:
         ValueError: the files of two data sets lie there, or a file is not as its reader wants it.
     """
     directory = Path(directory)
-    if not directory.exists():
-        raise FileNotFoundError(
-            f"no directory {directory}; make it and put the data there (left empty, it gives the synthetic sample)"
-        )
-    if not directory.is_dir():
-        raise NotADirectoryError(f"{directory} is a file; give the directory that holds it")
-    visible = [path for path in directory.iterdir() if path.name.lower() not in _IGNORED]
-    visible = [path for path in visible if not path.name.startswith(".")]
+    visible = _visible(directory)
     if not visible:
         return _read_sample(directory)
 
@@ -71,6 +65,37 @@ def read_dataset(directory: str | Path) -> Dataset:
     beside = f", and the folders {', '.join(folders)}: is the data one level deeper?" if folders else "."
     wanted = "".join(f"\n  - {reader.WANTS}" for reader in readers().values())
     raise FileNotFoundError(f"no reader knows the data in {directory}; found {found}{beside}\nWanted is one of{wanted}")
+
+
+def source_files(directory: str | Path) -> dict[str, str]:
+    """File name -> fingerprint of its bytes, of all the files that read_dataset looks at; nothing is read as data.
+
+    For an empty directory, the fingerprint of the synthetic sample that it gives.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: as read_dataset.
+    """
+    directory = Path(directory)
+    visible = _visible(directory)
+    if not visible:
+        from recsys_lib.datasets.sample import SampleConfig, sample_fingerprint
+
+        return {"synthetic sample": sample_fingerprint(SampleConfig())}
+    marker = [path for path in (directory / "SYNTHETIC.txt",) if path.is_file()]  # it changes the data set's name
+    files = sorted(path for path in [*visible, *marker] if path.is_file())
+    return {path.name: fingerprint_of_file(path) for path in files}
+
+
+def _visible(directory: Path) -> list[Path]:
+    """The files and folders that could be data."""
+    if not directory.exists():
+        raise FileNotFoundError(
+            f"no directory {directory}; make it and put the data there (left empty, it gives the synthetic sample)"
+        )
+    if not directory.is_dir():
+        raise NotADirectoryError(f"{directory} is a file; give the directory that holds it")
+    visible = [path for path in directory.iterdir() if path.name.lower() not in _IGNORED]
+    return [path for path in visible if not path.name.startswith(".")]
 
 
 def _read_sample(directory: Path) -> Dataset:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from recsys_lib.data.candidates import Candidates
 from recsys_lib.data.catalogue import Catalogue
+from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import Split
+
+ITEM_COLUMNS = ("item_id", "item")  # what the readers with titles call the item's id
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +48,9 @@ class Dataset:
         notes: what was read, merged and repaired, a sentence each.
         synthetic: generated, not collected; shown wherever the data set is shown.
         split, candidates: the publisher's own, where there are such; else None.
+        further_user_features, further_item_features: columns that no model takes by itself (a zip code, the words of a
+            title); the EDA looks at them beside the catalogue's.
+        spellings: feature of free text -> how it was made comparable, a row a spelling: typed, label, rows.
     """
 
     interactions: Interactions
@@ -56,6 +63,19 @@ class Dataset:
     synthetic: bool = False
     split: Split | None = None
     candidates: Candidates | None = None
+    further_user_features: FeatureTable | None = None
+    further_item_features: FeatureTable | None = None
+    spellings: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+    @property
+    def all_user_features(self) -> FeatureTable:
+        """The catalogue's and the further ones."""
+        return _joined(self.catalogue.user_features, self.further_user_features)
+
+    @property
+    def all_item_features(self) -> FeatureTable:
+        """The catalogue's and the further ones."""
+        return _joined(self.catalogue.item_features, self.further_item_features)
 
     @property
     def title(self) -> str:
@@ -81,3 +101,17 @@ class Dataset:
             rows.append(("published split", f"{self.split.protocol}: {len(self.split.test):,} test rows{among}"))
         rows += [("note", note) for note in self.notes]
         return pd.DataFrame(rows, columns=["what", "value"])
+
+
+def _joined(table: FeatureTable, further: FeatureTable | None) -> FeatureTable:
+    return table if further is None else FeatureTable(table.n_rows, [*table, *further])
+
+
+def item_names(dataset: Dataset) -> dict[Any, str]:
+    """External item id -> title, from the raw table that has one; empty where there is none (job postings have no title)."""
+    for table in dataset.tables.values():
+        keys = [name for name in ITEM_COLUMNS if name in table]
+        if keys and "title" in table:
+            titled = table.dropna(subset=["title"]).drop_duplicates(keys[0])
+            return dict(zip(titled[keys[0]], titled["title"].astype(str)))
+    return {}

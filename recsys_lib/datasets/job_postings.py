@@ -26,7 +26,7 @@ from recsys_lib.data.features import (
 )
 from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.data.ids import IdMap
-from recsys_lib.data.text import normalise_certificates, split_keywords
+from recsys_lib.data.text import normalise_certificates, one_spelling, spellings, split_keywords
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.datasets.log import first_row_each, interactions_from, template_from
 
@@ -139,13 +139,14 @@ def read(directory: str | Path) -> Dataset:
     interactions, merged = interactions_from(log, users, items, user=USER, item=ITEM)
     notes += [f"apply_train.csv: {note}" for note in merged]
 
+    typed: dict[str, pd.DataFrame] = {}
     return Dataset(
         interactions=interactions,
         catalogue=Catalogue(
             users=users,
             items=items,
-            user_features=_table(users, _user_features(users, tables, notes), notes),
-            item_features=_table(items, _item_features(items, tables, notes), notes),
+            user_features=_table(users, _user_features(users, tables, notes, typed), notes),
+            item_features=_table(items, _item_features(items, tables, notes, typed), notes),
         ),
         tables=tables,
         template=_template(tables, users, notes),
@@ -153,6 +154,7 @@ def read(directory: str | Path) -> Dataset:
         sources=sources,
         notes=tuple(notes),
         synthetic=synthetic,
+        spellings=typed,
     )
 
 
@@ -209,7 +211,9 @@ def _template(tables: Mapping[str, pd.DataFrame], users: IdMap, notes: list[str]
 # ---- features
 
 
-def _user_features(users: IdMap, tables: Mapping[str, pd.DataFrame], notes: list[str]) -> list[Feature]:
+def _user_features(
+    users: IdMap, tables: Mapping[str, pd.DataFrame], notes: list[str], typed: dict[str, pd.DataFrame]
+) -> list[Feature]:
     resume = first_row_each(tables["resume"], USER, "resume.csv", notes)
     keys = resume[USER]
     features: list[Feature] = [
@@ -223,11 +227,11 @@ def _user_features(users: IdMap, tables: Mapping[str, pd.DataFrame], notes: list
         # the month as a label too: people who were active in the same weeks saw the same postings
         categorical("updated_month", users, keys, resume["updated_date"].dt.strftime("%Y-%m")),
         _several("job_codes", users, resume, ["job_code_seq1", "job_code_seq2", "job_code_seq3"]),
-        _keywords("text_keyword", users, resume, name="resume_keyword"),
-        _keywords("career_job_code", users, resume),
+        _keywords("resume_keyword", users, resume, "text_keyword", typed),
+        _keywords("career_job_code", users, resume, "career_job_code", typed),
     ]
     if "resume_certificate" in tables:
-        features.append(_certificates(users, tables["resume_certificate"], notes))
+        features.append(_certificates(users, tables["resume_certificate"], notes, typed))
     if "resume_education" in tables:
         education = first_row_each(tables["resume_education"], USER, "resume_education.csv", notes)
         features += [
@@ -247,7 +251,9 @@ def _user_features(users: IdMap, tables: Mapping[str, pd.DataFrame], notes: list
     return features
 
 
-def _item_features(items: IdMap, tables: Mapping[str, pd.DataFrame], notes: list[str]) -> list[Feature]:
+def _item_features(
+    items: IdMap, tables: Mapping[str, pd.DataFrame], notes: list[str], typed: dict[str, pd.DataFrame]
+) -> list[Feature]:
     posting = first_row_each(tables["recruitment"], ITEM, "recruitment.csv", notes)
     keys = posting[ITEM]
     features: list[Feature] = [
@@ -255,8 +261,8 @@ def _item_features(items: IdMap, tables: Mapping[str, pd.DataFrame], notes: list
         categorical("education", items, keys, posting["education"]),
         categorical("major_task", items, keys, posting["major_task"]),
         categorical("qualifications", items, keys, posting["qualifications"]),
-        _keywords("check_box_keyword", items, posting),
-        _keywords("text_keyword", items, posting, name="recruitment_keyword"),
+        _keywords("check_box_keyword", items, posting, "check_box_keyword"),
+        _keywords("recruitment_keyword", items, posting, "text_keyword", typed),
     ]
     features += [
         numeric(name, items, keys, posting[name]) for name in ("career_start", "career_end") if name in posting.columns
@@ -303,13 +309,24 @@ def _several(name: str, ids: IdMap, frame: pd.DataFrame, columns: list[str]) -> 
     return multi_label(name, ids, long[key], long["value"])
 
 
-def _keywords(column: str, ids: IdMap, frame: pd.DataFrame, *, name: str = "") -> MultiLabel:
+def _keywords(
+    name: str, ids: IdMap, frame: pd.DataFrame, column: str, typed: dict[str, pd.DataFrame] | None = None
+) -> MultiLabel:
+    """typed: given where the column is free text, not codes; what became of its spellings is left there."""
     key = frame.columns[frame.columns.isin([USER, ITEM])][0]
-    return multi_label(name or column, ids, *split_keywords(frame[key], frame[column]))
+    keys, words = split_keywords(frame[key], frame[column])
+    if typed is None:
+        return multi_label(name, ids, keys, words)
+    labels = one_spelling(words)
+    typed[name] = spellings(words, labels)
+    return multi_label(name, ids, keys, labels)
 
 
-def _certificates(users: IdMap, table: pd.DataFrame, notes: list[str]) -> MultiLabel:
+def _certificates(
+    users: IdMap, table: pd.DataFrame, notes: list[str], typed: dict[str, pd.DataFrame]
+) -> MultiLabel:
     names = normalise_certificates(table["certificate_contents"])
+    typed["certificates"] = spellings(table["certificate_contents"], names)
     pairs = pd.DataFrame({"resume": table[USER], "name": names}).dropna().drop_duplicates()
     holders = pairs["name"].map(pairs["name"].value_counts())
     kept = pairs[holders >= CERTIFICATE_MIN_RESUMES]

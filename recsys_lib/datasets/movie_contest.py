@@ -16,6 +16,7 @@ from recsys_lib.data.columns import Column, file_or_gzip, read_table
 from recsys_lib.data.features import Feature, FeatureTable, multi_label, numeric
 from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.data.ids import IdMap
+from recsys_lib.data.text import spellings, title_words
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.datasets.log import first_row_each, read_log, template_from
 
@@ -71,6 +72,11 @@ def read(directory: str | Path) -> Dataset:
         notes += came
         sources[submission.name] = fingerprint_of_file(submission)
     films = FeatureTable(len(items), _features(items, tables, notes))
+    further, typed = None, {}
+    if "titles" in tables:
+        keys, as_typed, words = title_words(tables["titles"][ITEM], tables["titles"]["title"])
+        further = FeatureTable(len(items), [multi_label("title_words", items, keys, words)])
+        typed["title_words"] = spellings(as_typed, words)
     return Dataset(
         interactions=log.interactions,
         catalogue=Catalogue(users, items, FeatureTable(len(users)), films),
@@ -79,6 +85,8 @@ def read(directory: str | Path) -> Dataset:
         name="movie_contest",
         sources=sources,
         notes=tuple(notes),
+        further_item_features=further,
+        spellings=typed,
     )
 
 

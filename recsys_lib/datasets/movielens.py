@@ -18,6 +18,7 @@ from recsys_lib.data.columns import Column, file_or_gzip, read_table
 from recsys_lib.data.features import Feature, FeatureTable, categorical, multi_label, numeric
 from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.data.ids import IdMap
+from recsys_lib.data.text import spellings, title_words
 from recsys_lib.datasets.base import Dataset
 from recsys_lib.datasets.log import Log, first_row_each, interactions_from, read_log
 
@@ -206,6 +207,8 @@ def _dataset(
         notes += merged
 
     item_features: list[Feature] = []
+    further: dict[str, FeatureTable] = {}
+    typed = {}
     if "movies" in tables:
         tables["movies"]["year"] = _year(tables["movies"]["title"])
         movies = first_row_each(tables["movies"], ITEM, "films", notes)
@@ -220,6 +223,9 @@ def _dataset(
             multi_label("genres", items, genres[ITEM], genres["genre"]),
             numeric("year", items, movies[ITEM], movies["year"]),
         ]
+        keys, as_typed, words = title_words(movies[ITEM], movies["title"])
+        further["further_item_features"] = FeatureTable(len(items), [multi_label("title_words", items, keys, words)])
+        typed["title_words"] = spellings(as_typed, words)
     user_features: list[Feature] = []
     if "users" in tables:
         people = first_row_each(tables["users"], USER, "users", notes)
@@ -228,6 +234,8 @@ def _dataset(
             (categorical if age_is_group else numeric)("age", users, people[USER], people["age"]),
             categorical("occupation", users, people[USER], people["occupation"]),
         ]
+        zip_code = categorical("zip_code", users, people[USER], people["zip_code"])
+        further["further_user_features"] = FeatureTable(len(users), [zip_code])
     return Dataset(
         interactions=interactions,
         catalogue=Catalogue(
@@ -238,6 +246,8 @@ def _dataset(
         name=name,
         sources=files.sources,
         notes=tuple(notes),
+        spellings=typed,
+        **further,
     )
 
 

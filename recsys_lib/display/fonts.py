@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.abc
+import importlib.machinery
 import importlib.util
+import sys
 import warnings
 from collections.abc import Callable
 from functools import cache, wraps
 from pathlib import Path
+from types import ModuleType
 
 import matplotlib
 from matplotlib import font_manager
@@ -43,14 +47,39 @@ def keep_hangul() -> str | None:
     """use_hangul, also after seaborn.set_theme() and set_style(), which put back a family without it.
 
     For a notebook whose reader draws figures of an own; those of this library need nothing. Harmless when called again.
+    seaborn is not imported for it (that takes a second): its functions are wrapped as soon as somebody does.
     """
-    import seaborn  # late: it takes a second
+    if "seaborn" in sys.modules:
+        _wrap(sys.modules["seaborn"])
+    elif not any(isinstance(finder, _WhenImported) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _WhenImported())
+    return use_hangul()
 
+
+class _WhenImported(importlib.abc.MetaPathFinder):
+    """Wraps seaborn's functions at the end of its import."""
+
+    def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        if name != "seaborn":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def execute_and_wrap(module: ModuleType) -> None:
+                execute(module)
+                _wrap(module)
+
+            spec.loader.exec_module = execute_and_wrap
+        return spec
+
+
+def _wrap(seaborn: ModuleType) -> None:
     for name in ("set_theme", "set", "set_style"):
         themed = getattr(seaborn, name)
         if not hasattr(themed, "__wrapped__"):
             setattr(seaborn, name, _and_hangul(themed))
-    return use_hangul()
 
 
 def _and_hangul(themed: Callable) -> Callable:

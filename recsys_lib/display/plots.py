@@ -551,16 +551,16 @@ def _readable_on(rgba: Sequence[float]) -> str:
 
 
 def bars_with_shares(
-    axes: Axes, labels: Sequence[str], counts: Sequence[int], *, colours: Sequence[str] | str = BLUE
+    axes: Axes, labels: Sequence[str], counts: Sequence[int], *, colours: Sequence[str] | str = BLUE, none: str = "none"
 ) -> None:
-    """Horizontal bars of shares (in per cent), each with its share and count; the first on top."""
+    """Horizontal bars of shares (in per cent), each with its share and count (`none` for a count of 0); the first on top."""
     counts = np.asarray(counts, dtype=float)
     shares = 100 * counts / max(counts.sum(), 1)
     rows = np.arange(len(labels))
     axes.barh(rows, shares, color=colours, height=0.72)
     for row, (share, count) in enumerate(zip(shares, counts)):
         axes.annotate(
-            f"{share:.1f} % ({int(count):,})" if count else "none",
+            f"{share:.1f} % ({int(count):,})" if count else none,
             (share, row),
             xytext=(5, 0),
             textcoords="offset points",

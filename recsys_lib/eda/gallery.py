@@ -1,40 +1,47 @@
 """Figures drawn once, then shown: a picture is drawn again only if its data, its code or its parameters changed.
 
-    <directory>/
-      manifest.json   for each figure: its sentence, alt text, what it was drawn from, parameters, seconds, versions
-      README.md       all pictures with their sentences, for a preview on the Drive or on GitHub
-      <name>.png
+    <eda_dir>/
+      README.md             all pictures with their sentences, for a preview on the Drive or on GitHub; README.ko.md likewise
+      <data set>/
+        manifest.json       what the data set holds; for each figure its sentence, alt text, what it was drawn from,
+                            parameters, seconds, versions
+        <name>.png          in English; <name>.ko.png in Korean
 
-This file imports neither matplotlib nor seaborn: showing a picture that is there takes no drawing code at all.
+Whether a picture may be shown is decided in two steps. Are the bytes of all files, the code of the readers, the code of the
+figure and its parameters the same? Then it is shown: nothing is read as data, and no drawing code is imported. Has a file
+changed? Then the data set is read, and the figure is drawn if one of the parts that it reads (parts.PARTS) has another
+content now: a salary in resume.csv redraws what features tell, and leaves the popularity of the items alone.
+This file imports neither matplotlib nor seaborn.
 """
 
 from __future__ import annotations
 
+import ast
 import base64
 import hashlib
+import inspect
 import json
 import platform
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
+from functools import cache, cached_property, partial
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recsys_lib.data.files import replacing, write_text
+from recsys_lib.datasets import Dataset, read_dataset, source_files
+from recsys_lib.eda.figures.shared import NothingToDraw
+from recsys_lib.eda.parts import PARTS, fingerprints
+from recsys_lib.eda.words import LANGUAGES, words
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LIBRARY = Path(__file__).parents[1]
-# All code between the file and the picture. Not sample.py: what it writes is a source, and counts by its bytes.
-CODE = (
-    *(LIBRARY / "eda" / name for name in ("figures.py", "statistics.py")),
-    LIBRARY / "display" / "plots.py",
-    *sorted((LIBRARY / "data").glob("*.py")),
-    *sorted(path for path in (LIBRARY / "datasets").glob("*.py") if path.name != "sample.py"),
-)
+# Between the files and the data set. Not sample.py: what it writes counts by its own fingerprint.
+READERS = tuple(sorted(path for path in (LIBRARY / "datasets").glob("*.py") if path.name != "sample.py"))
 WIDTH_ON_PAGE = 864  # pixels; the files carry about twice as many
-
-
-class NothingToDraw(Exception):
-    """A figure has nothing to show for this data set; the message is the reason, fit for a notebook."""
 
 
 class Drawing(Protocol):
@@ -55,13 +62,8 @@ class Picture:
     """
 
     def __init__(self, name: str, png: bytes, sentence: str, alt_text: str, drawn_because: str = "") -> None:
-        self.name, self.png, self.sentence, self.alt_text, self.drawn_because = (
-            name,
-            png,
-            sentence,
-            alt_text,
-            drawn_because,
-        )
+        self.name, self.png, self.sentence, self.alt_text = name, png, sentence, alt_text
+        self.drawn_because = drawn_because
 
     def __repr__(self) -> str:
         return f"Picture({self.name}: {self.sentence})"
@@ -84,114 +86,191 @@ class Skipped:
 
 
 class Gallery:
-    """The pictures of one data set in one folder.
+    """The pictures of the data set in a folder.
 
     Args:
-        directory: e.g. eda_outputs/<dataset.name>; made when the first picture is kept.
-        title: of the data set, for the index page, e.g. dataset.title.
-        code: the files whose text decides how pictures look.
+        data_dir: as for read_dataset.
+        eda_dir: the pictures go to <eda_dir>/<name of the data set>/; made when the first picture is kept.
+        language: of titles and labels, "en" or "ko"; each language keeps its own pictures.
+        redraw: draw in any case.
     Attributes:
         drawn: the names of the figures drawn by this object, in order (the others were shown).
+    Raises:
+        ValueError: an unknown language. FileNotFoundError: no such data_dir.
     """
 
-    def __init__(self, directory: str | Path, *, title: str = "", code: Sequence[Path] = CODE) -> None:
-        self.directory = Path(directory)
-        self.title = title or self.directory.name
+    def __init__(self, data_dir: str | Path, eda_dir: str | Path, *, language: str = "en", redraw: bool = False) -> None:
+        words(language)
+        self.data_dir, self.eda_dir = Path(data_dir), Path(eda_dir)
+        self.language, self.redraw = language, redraw
         self.drawn: list[str] = []
-        self._code = code_fingerprint(code)
+        self._sources = {"files": source_files(data_dir), "readers": code_fingerprint(READERS)}
         self._told_read_only = False
 
     def __repr__(self) -> str:
         drawn = ", ".join(self.drawn) or "none"
-        return f"Gallery of {self.title}: {len(self.manifest())} pictures kept, drawn just now: {drawn}"
+        return f"Gallery of {self.title}: {len(self.manifest()['figures'])} pictures kept, drawn just now: {drawn}"
 
-    def show(
-        self,
-        name: str,
-        draw: Callable[[], Drawing],
-        *,
-        sources: Mapping[str, str],
-        parameters: Mapping[str, Any] | None = None,
-        redraw: bool = False,
-    ) -> Picture | Skipped:
-        """The picture `name`, drawn by `draw()` only if it must be.
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The data set; read when it is first asked for."""
+        return read_dataset(self.data_dir)
+
+    @property
+    def has_read(self) -> bool:
+        """Whether the data had to be read."""
+        return "dataset" in self.__dict__
+
+    @cached_property
+    def directory(self) -> Path:
+        """Where the pictures are: found by the files that they were drawn from, or by the name of the data set."""
+        for manifest in sorted(self.eda_dir.glob("*/manifest.json")):
+            if _read_manifest(manifest).get("sources") == self._sources:
+                return manifest.parent
+        return self.eda_dir / self.dataset.name
+
+    @property
+    def title(self) -> str:
+        """Of the data set, e.g. "job_postings_sample (SYNTHETIC)"."""
+        return self.manifest()["data_set"] or self.dataset.title
+
+    def describe(self) -> pd.DataFrame:
+        """Dataset.describe(), from the manifest where the files have not changed."""
+        import pandas as pd
+
+        manifest = self.manifest()
+        if not manifest["description"] or manifest["sources"] != self._sources or self.redraw:
+            described = self.dataset.describe()
+            manifest["description"] = [list(map(str, row)) for row in described.itertuples(index=False)]
+            manifest |= {"data_set": self.dataset.title, "sources": self._sources}
+            self._keep(manifest)
+        return pd.DataFrame(manifest["description"], columns=["what", "value"])
+
+    def show(self, name: str, draw: Callable[..., Drawing], **parameters: Any) -> Picture | Skipped:
+        """The picture `name`, drawn by draw(dataset, **parameters) only if it must be.
 
         Args:
-            sources: file name -> fingerprint of its bytes, of the tables that the figure reads (Dataset.sources).
+            name: of the file, e.g. "05_information".
+            draw: a function of `figures`, or one of your own that takes a Dataset and returns a display.plots.Plot. What it
+                reads is said by parts.reads; without that, a change in any file draws it again. `language` is handed to
+                it where it takes one.
             parameters: what else decides the figure: JSON-able values.
-            redraw: draw in any case.
         Returns:
             a Picture; where `draw` raises NothingToDraw, a Skipped with its reason.
         """
-        wanted = {"sources": dict(sorted(sources.items())), "code": self._code, "parameters": _plain(parameters or {})}
-        entry, png = self.manifest().get(name), self._read(name)
-        reason = "asked for" if redraw else _why_draw(entry, png, wanted)
-        if not reason:
+        key = name if self.language == "en" else f"{name}.{self.language}"
+        wanted = {"code": code_of(draw), "parameters": _plain(parameters)}
+        entry, png = self.manifest()["figures"].get(key), self._read(key)
+        reason = "asked for" if self.redraw else _why_draw(entry, png, wanted)
+        if not reason and entry["sources"] == self._sources:
             return Picture(name, png, entry["sentence"], entry["alt_text"])
+        parts = fingerprints(self.dataset, getattr(draw, "reads", PARTS)) | {"title": self.dataset.title}
+        if not reason:
+            changed = [part for part in parts if entry["reads"].get(part) != parts[part]]
+            if not changed and set(parts) == set(entry["reads"]):
+                self._keep_figure(key, entry | {"sources": self._sources})  # next time the bytes will do
+                return Picture(name, png, entry["sentence"], entry["alt_text"])
+            reason = f"changed: {', '.join(changed) or 'what it reads'}"
         start = time.perf_counter()
         try:
-            drawing = draw()
+            spoken = {"language": self.language} if _takes_language(draw) else {}
+            drawing = draw(self.dataset, **parameters, **spoken)
         except NothingToDraw as nothing:
             return Skipped(name, str(nothing))
         png = drawing.png()
         self.drawn.append(name)
-        self._keep(name, png, drawing, wanted, time.perf_counter() - start)
-        return Picture(name, png, drawing.sentence, drawing.alt_text, reason)
-
-    def manifest(self) -> dict[str, dict]:
-        """Figure name -> what is known of it; empty where there is no manifest or it cannot be read."""
-        try:
-            return json.loads((self.directory / "manifest.json").read_text(encoding="utf-8"))["figures"]
-        except (OSError, ValueError, KeyError):
-            return {}  # then the pictures are drawn anew
-
-    def _read(self, name: str) -> bytes | None:
-        try:
-            return (self.directory / f"{name}.png").read_bytes()
-        except OSError:
-            return None
-
-    def _keep(self, name: str, png: bytes, drawing: Drawing, wanted: dict, seconds: float) -> None:
         entry = {
             "sentence": drawing.sentence,
             "alt_text": drawing.alt_text,
-            "data_set": self.title,
+            "language": self.language,
+            "reads": parts,
             **wanted,
+            "sources": self._sources,
             "png": hashlib.sha256(png).hexdigest()[:16],
-            "seconds": round(seconds, 2),
+            "seconds": round(time.perf_counter() - start, 2),
             "versions": _versions(),  # for the record: another version does not make a picture stale
         }
+        self._keep_figure(key, entry, png)
+        return Picture(name, png, drawing.sentence, drawing.alt_text, reason)
+
+    def manifest(self) -> dict[str, Any]:
+        """data_set, sources, description, figures (name -> what is known of it); empty where it cannot be read."""
+        return {"data_set": "", "sources": {}, "description": [], "figures": {}} | _read_manifest(self.directory / "manifest.json")
+
+    def _read(self, key: str) -> bytes | None:
         try:
-            with replacing(self.directory / f"{name}.png") as part:
-                part.write_bytes(png)
-            # Read again just before writing: somebody else may have drawn another figure meanwhile.
-            figures = dict(sorted((self.manifest() | {name: entry}).items()))
-            text = json.dumps({"data_set": self.title, "figures": figures}, ensure_ascii=False, indent=1)
-            write_text(self.directory / "manifest.json", text + "\n")
-            write_text(self.directory / "README.md", index_page(self.title, figures))
+            return (self.directory / f"{key}.png").read_bytes()
+        except OSError:
+            return None
+
+    def _keep_figure(self, key: str, entry: dict, png: bytes | None = None) -> None:
+        try:
+            if png is not None:
+                with replacing(self.directory / f"{key}.png") as part:
+                    part.write_bytes(png)
         except OSError as error:
-            if not self._told_read_only:
-                print(
-                    f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); "
-                    "shown from memory only."
-                )
-                self._told_read_only = True
+            self._tell_read_only(error)
+            return
+        manifest = self.manifest()  # read again just before writing: somebody else may have drawn another figure meanwhile
+        manifest["data_set"] = self.dataset.title
+        manifest["figures"] = dict(sorted((manifest["figures"] | {key: entry}).items()))
+        self._keep(manifest)
+
+    def _keep(self, manifest: dict) -> None:
+        text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
+        try:
+            write_text(self.directory / "manifest.json", text)
+            for language in LANGUAGES:
+                page = index_page(self.eda_dir, language)
+                if page:
+                    write_text(self.eda_dir / ("README.md" if language == "en" else f"README.{language}.md"), page)
+        except OSError as error:
+            self._tell_read_only(error)
+
+    def _tell_read_only(self, error: OSError) -> None:
+        if not self._told_read_only:
+            print(f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); shown from memory only.")
+            self._told_read_only = True
 
 
-def index_page(title: str, figures: Mapping[str, Mapping]) -> str:
-    """All pictures with their sentences, as Markdown."""
-    lines = [
-        f"# {title}",
-        "",
-        "Made by `notebooks/01_eda`, each picture drawn once; see `manifest.json` for what each was drawn from.",
-        "",
-    ]
-    for name, entry in figures.items():
-        lines += [f"## {entry['sentence']}", "", f"![{_one_line(entry['alt_text'])}]({name}.png)", ""]
-    return "\n".join(lines)
+_PAGE = {
+    "en": "Made by `notebooks/01_eda`: each picture is drawn once, and again only if its data, its code or a parameter changed "
+    "(`manifest.json` of each folder).",
+    "ko": "`notebooks/01_eda`가 만든 페이지입니다. 그림은 한 번만 그리고, 데이터·코드·설정이 바뀐 그림만 다시 그립니다(폴더마다 `manifest.json`).",
+}
 
 
-def code_fingerprint(paths: Sequence[Path]) -> str:
+def index_page(eda_dir: Path, language: str) -> str:
+    """All pictures of all data sets in one language, with their sentences, as Markdown; "" where there is none."""
+    lines = []
+    for path in sorted(eda_dir.glob("*/manifest.json")):
+        manifest = _read_manifest(path)
+        figures = {key: entry for key, entry in manifest.get("figures", {}).items() if entry.get("language") == language}
+        if figures:
+            lines += [f"# {manifest['data_set']}", ""]
+        for key, entry in figures.items():
+            source = f"{path.parent.name}/{key}.png".replace(" ", "%20")
+            lines += [f"## {entry['sentence']}", "", f"![{_one_line(entry['alt_text'])}]({source})", ""]
+    return "\n".join([_PAGE[language], "", *lines]) if lines else ""
+
+
+# ---- what changed?
+
+
+def code_of(draw: Callable) -> str:
+    """Fingerprint of the code that draws: the file of a library's figure and all that it imports, or a function's own text."""
+    while isinstance(draw, partial):
+        draw = draw.func
+    try:
+        file = Path(inspect.getsourcefile(draw) or "")
+        if LIBRARY in file.parents:
+            return code_fingerprint(imported_files(file))
+        return hashlib.sha256(inspect.getsource(draw).encode()).hexdigest()[:16]
+    except (OSError, TypeError):  # typed at a prompt: there is no text
+        return "unknown"
+
+
+def code_fingerprint(paths: Iterable[Path]) -> str:
     """16 hexadecimal digits of the files' text; line ends do not count, since git may change them."""
     digest = hashlib.sha256()
     for path in paths:
@@ -199,17 +278,50 @@ def code_fingerprint(paths: Sequence[Path]) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
+def imported_files(file: Path) -> tuple[Path, ...]:
+    """The file, and the library's files that it imports, directly or through others; sorted."""
+    found, waiting = set(), [file]
+    while waiting:
+        path = waiting.pop()
+        if path not in found:
+            found.add(path)
+            waiting += _imports_of(path)
+    return tuple(sorted(found))
+
+
+@cache
+def _imports_of(file: Path) -> tuple[Path, ...]:
+    found = []
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(LIBRARY.name):
+            base = LIBRARY.parent.joinpath(*node.module.split("."))
+            # `from package import name` is the module package/name.py where there is one, else package.py
+            candidates = [base / f"{alias.name}.py" for alias in node.names] + [base.with_suffix(".py")]
+            found += [path for path in candidates if path.is_file()]
+    return tuple(found)
+
+
 def _why_draw(entry: Mapping | None, png: bytes | None, wanted: Mapping) -> str:
+    """What can be said without reading the data."""
     if entry is None or png is None:
         return "not drawn yet"
     if hashlib.sha256(png).hexdigest()[:16] != entry.get("png"):
         return "the picture is not the one in the manifest"
-    changed = [part for part in ("sources", "code", "parameters") if entry.get(part) != wanted[part]]
-    if "sources" in changed:
-        before, now = entry.get("sources") or {}, wanted["sources"]
-        files = sorted(file for file in {*before, *now} if before.get(file) != now.get(file))
-        changed[changed.index("sources")] = ", ".join(files)
+    changed = [part for part in ("code", "parameters") if entry.get(part) != wanted[part]]
     return f"changed: {', '.join(changed)}" if changed else ""
+
+
+def _takes_language(draw: Callable) -> bool:
+    return "language" in inspect.signature(draw).parameters
+
+
+def _read_manifest(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        return found if isinstance(found.get("figures"), dict) else {}
+    except (OSError, ValueError, AttributeError):
+        return {}  # then the pictures are drawn anew
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict:

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 N_REASONS = 3  # items of the history that `why` names
 N_NEAREST_USERS = 10
 FEATURE_LENGTH = 60  # characters of one feature in a table
-ITEM_COLUMNS = ("item_id", "item")  # what the readers with titles call the item's id
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,16 +102,6 @@ def described(table: FeatureTable, rows: np.ndarray) -> list[str]:
     rows = np.asarray(rows, dtype=np.int64)
     columns = [[_cut(f"{feature.name}: {value}") if value else "" for value in _values(feature, rows)] for feature in table]
     return [" · ".join(filter(None, texts)) for texts in zip(*columns)] if columns else [""] * len(rows)
-
-
-def item_names(dataset: Dataset) -> dict[Any, str]:
-    """External item id -> title, from the raw table that has one; empty where there is none (job postings have no title)."""
-    for table in dataset.tables.values():
-        keys = [name for name in ITEM_COLUMNS if name in table]
-        if keys and "title" in table:
-            titled = table.dropna(subset=["title"]).drop_duplicates(keys[0])
-            return dict(zip(titled[keys[0]], titled["title"].astype(str)))
-    return {}
 
 
 # ---- the user and the items
