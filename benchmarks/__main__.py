@@ -2,6 +2,7 @@
 
     python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE
     python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
+    python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks readme
 """
 
@@ -11,6 +12,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.eda import run_eda
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
 from benchmarks.speed import GROUPS, Request, run_speed
@@ -66,6 +68,10 @@ def main(arguments: list[str] | None = None) -> int:
     speed.set_defaults(
         do=lambda options: run_speed(Request.of(options.groups, options.size, options.repeats, options.peers), options.json)
     )
+    eda = verbs.add_parser("eda", help="seconds and memory of the whole EDA, from files to pictures, and of showing it again")
+    eda.add_argument("--size", default="S", help="of the synthetic data: S, M or L, or several with commas (default S)")
+    eda.add_argument("--json", type=Path, required=True, help="the rows; an older file is replaced")
+    eda.set_defaults(do=lambda options: run_eda(options.size.split(","), options.json))
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)

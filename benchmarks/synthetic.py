@@ -111,6 +111,50 @@ def write_ratings(path: Path, size: Size, seed: int = 0) -> None:
             csv.write_csv(pa.table(columns), stream, csv.WriteOptions(include_header=False))
 
 
+def write_with_features(folder: Path, size: Size, seed: int = 0) -> None:
+    """ratings.dat, users.dat and movies.dat in the form of MovieLens 1M, so that every figure of the EDA has something to draw.
+
+    Gender, age and occupation follow a user's cluster for every other user, the first genre an item's for most items, the
+    second genre, the year, the words of the titles and the zip codes follow nothing.
+    """
+    import pyarrow as pa
+    from pyarrow import csv
+
+    rng = np.random.default_rng([seed, 5])
+    of_users, of_items = _clusters(size, seed)
+
+    def write(name: str, columns: list, mode: str = "wb") -> None:
+        # a separator of two characters: an empty column lies between any two
+        empty = pa.nulls(len(columns[0]), pa.string()).fill_null("")
+        parts = [part for column in columns for part in (column, empty)][:-1]
+        table = pa.table(parts, names=[str(place) for place in range(len(parts))])
+        with (folder / name).open(mode) as stream:
+            csv.write_csv(table, stream, csv.WriteOptions(include_header=False, delimiter=":", quoting_style="none"))
+
+    def like(clusters: np.ndarray, labels: np.ndarray, loyal: float) -> np.ndarray:
+        return labels[np.where(rng.random(len(clusters)) < loyal, clusters, rng.integers(0, 1000, len(clusters))) % len(labels)]
+
+    users, items = np.arange(1, size.n_users + 1), np.arange(1, size.n_items + 1)
+    zips = np.char.zfill(rng.integers(0, 100_000, size.n_users).astype(str), 5)
+    ages, genders = np.array([1, 18, 25, 35, 45, 50, 56]), np.array(["F", "M"])
+    write("users.dat", [users, like(of_users, genders, 0.5), like(of_users, ages, 0.5), like(of_users, np.arange(21), 0.5), zips])
+    syllables = np.array(["ka", "lo", "mi", "ru", "ten", "sa", "vor", "ne"])
+    words = ["".join(syllables[row]).title() for row in rng.integers(0, 8, (400, 3))]
+    years = rng.integers(1930, 2001, size.n_items)
+    titles = [f"{words[a]} {words[b]} ({year})" for a, b, year in zip(*rng.integers(0, 400, (2, size.n_items)), years)]
+    genres = np.array([f"Genre{place:02}" for place in range(18)])
+    both = np.char.add(np.char.add(like(of_items, genres, 0.8), "|"), genres[rng.integers(0, 18, size.n_items)])
+    write("movies.dat", [items, titles, both])
+
+    (folder / "ratings.dat").unlink(missing_ok=True)
+    joined = rng.integers(956_703_932, 1_046_454_590, size.n_users)
+    keys = _pair_keys(size, seed)
+    for part in np.array_split(keys, max(1, len(keys) // 2_000_000)):
+        who, what = part // size.n_items, part % size.n_items
+        stars, when = rng.integers(1, 6, len(part)), joined[who] + rng.integers(0, 86_400, len(part))
+        write("ratings.dat", [who + 1, what + 1, stars, when], "ab")
+
+
 def _pair_keys(size: Size, seed: int) -> np.ndarray:
     """(n_rows,) int64, sorted, distinct: user * n_items + item."""
     rng = np.random.default_rng([seed, 0])

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from recsys_lib.display.plots import Plot
 
 FACTORS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+MOST_ROWS = 1_000_000  # interactions, of the users drawn where there are more
 ENOUGH = 0.95  # of the best recall
 
 
@@ -31,7 +32,7 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
 
     t = words(language)
     need_interactions(dataset, t)
-    log = dataset.interactions
+    log = statistics.of_some_users(dataset.interactions, seed=seed, most_rows=MOST_ROWS)
     if min(log.n_users, log.n_items) < 10 or log.user_counts.max(initial=0) < 3:
         raise NothingToDraw(t("{name} is too small for a spectrum").format(name=dataset.name))
     real, chance = statistics.spectrum(log, max(FACTORS), seed=seed)
@@ -64,7 +65,7 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
             " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: items dealt "
             "anew; recall on one validation row each of {users:,} users, no training"
         ).format(users=int(best["users"]))
-        + (t("; users drawn with about {n:,} interactions").format(n=statistics.MOST_ROWS) if len(log) > statistics.MOST_ROWS else ""),
+        + (t("; users drawn with about {n:,} interactions").format(n=MOST_ROWS) if len(log) < len(dataset.interactions) else ""),
         synthetic=dataset.synthetic,
         alt_text=t("Curve of singular values beside those of chance, and recall@{k} by the number of factors.").format(k=k),
     )

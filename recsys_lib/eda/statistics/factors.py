@@ -18,14 +18,11 @@ import scipy.sparse as sp
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import Split
 
-MOST_ROWS = 1_000_000  # of the users drawn, where there are more interactions
 MOST_SCORED = 5_000  # users whose held-out rows are ranked
 ROUNDS = 6  # of the randomised decomposition; more make its last values sharper
 
 
-def spectrum(
-    interactions: Interactions, n_factors: int, *, seed: int, most_rows: int = MOST_ROWS
-) -> tuple[np.ndarray, np.ndarray]:
+def spectrum(interactions: Interactions, n_factors: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Singular values, the first (popularity) left out, beside those of chance.
 
     Chance: every interaction's item is dealt anew among the interactions, so that users and items keep their counts.
@@ -33,17 +30,17 @@ def spectrum(
     Returns:
         (F - 1,) values of the data and (F - 1,) of the dealt log, both falling, F = min(n_factors, users - 1, items - 1).
     """
-    log = of_some_users(interactions, seed, most_rows)
-    user_items = log.user_items()
-    dealt = np.random.default_rng(seed).permutation(log.items)
-    by_chance = sp.csr_matrix((np.ones(len(log), np.float32), (log.users, dealt)), shape=user_items.shape)
+    user_items = interactions.user_items()
+    dealt = np.random.default_rng(seed).permutation(interactions.items)
+    ones = np.ones(len(dealt), np.float32)
+    by_chance = sp.csr_matrix((ones, (interactions.users, dealt)), shape=user_items.shape)
     by_chance.sum_duplicates()
     by_chance.data[:] = 1.0
     return tuple(_vectors(matrix, n_factors, seed)[0][1:] for matrix in (user_items, by_chance))
 
 
 def recall_by_factors(
-    split: Split, k: int, factors: Sequence[int], *, seed: int, most_rows: int = MOST_ROWS, most_scored: int = MOST_SCORED
+    split: Split, k: int, factors: Sequence[int], *, seed: int, most_scored: int = MOST_SCORED
 ) -> pd.DataFrame:
     """Recall@k on the validation part with the first f factors of train, for each f; the test part is not touched.
 
@@ -52,15 +49,14 @@ def recall_by_factors(
     Returns:
         factors, recall, users (who were scored); only those f that there are.
     """
-    train = of_some_users(split.train, seed, most_rows)
-    held_out = split.validation
+    train, held_out = split.train, split.validation
     scored = np.flatnonzero(held_out.user_counts)
     scored = np.sort(np.random.default_rng(seed).permutation(scored)[:most_scored])
     values, vectors = _vectors(train.user_items(), max(factors), seed)
     roots = _roots(train.item_counts)
     kept = [f for f in sorted(factors) if f <= len(values)]
     hits = np.zeros((len(kept), len(scored)))
-    known, wanted = split.train.user_items(), held_out.user_items()
+    known, wanted = train.user_items(), held_out.user_items()
     for first in range(0, len(scored), 512):
         users = scored[first : first + 512]
         profile = (known[users] @ sp.diags(1 / roots)) @ vectors  # (b, F)
@@ -80,7 +76,7 @@ def recall_by_factors(
     return pd.DataFrame({"factors": kept, "recall": hits.mean(1), "users": len(scored)})
 
 
-def of_some_users(interactions: Interactions, seed: int, most_rows: int) -> Interactions:
+def of_some_users(interactions: Interactions, *, seed: int, most_rows: int) -> Interactions:
     """All rows of as many users, drawn at random, as have about most_rows together; all where there are fewer."""
     if len(interactions) <= most_rows:
         return interactions
@@ -95,8 +91,9 @@ def _vectors(user_items: sp.csr_matrix, n_factors: int, seed: int) -> tuple[np.n
     """(F,) singular values and (n_items, F) right singular vectors of the normalised matrix, falling."""
     from sklearn.utils.extmath import randomized_svd  # late: it takes a second
 
+    user_items = user_items[np.flatnonzero(np.diff(user_items.indptr))]  # not the rows of users who were not drawn
     rows, columns = (_roots(np.asarray(user_items.sum(axis)).ravel()) for axis in (1, 0))
-    used = int(min((user_items.sum(1) > 0).sum(), (user_items.sum(0) > 0).sum()))
+    used = int(min(user_items.shape[0], (user_items.sum(0) > 0).sum()))
     normalised = (sp.diags(1 / rows) @ user_items @ sp.diags(1 / columns)).astype(np.float32).tocsr()
     n_factors = max(1, min(n_factors, used - 1))
     _, values, vectors = randomized_svd(normalised, n_factors, n_iter=ROUNDS, random_state=seed)

@@ -64,20 +64,20 @@ def recall_without_learning(interactions: Interactions, k: int) -> pd.DataFrame:
     random = np.minimum(k, candidates) / candidates
 
     # Per row: how many candidates beat the held-out item, and how many tie with it, once its own row is taken away?
-    own = counts[interactions.items]
-    sorted_counts = np.sort(counts)
-    at_least = interactions.n_items - np.searchsorted(sorted_counts, own, side="left")
-    one_less = np.searchsorted(sorted_counts, own, side="left") - np.searchsorted(sorted_counts, own - 1, side="left")
-    # The same two numbers among the user's own rows, which are masked and so do not compete.
+    # The same two numbers among the user's own rows, which are masked and so do not compete. All rows in the order of
+    # user and count, where rows of equal count make a run.
     span = int(counts.max(initial=0)) + 2
-    users = interactions.users.astype(np.int64)
-    keys = np.sort(users * span + own)
-    ends = np.searchsorted(keys, (users + 1) * span, side="left")
-    place = np.searchsorted(keys, users * span + own, side="left")
-    ahead = (at_least - 1) - (ends - place - 1)
-    tied = one_less - (place - np.searchsorted(keys, users * span + own - 1, side="left"))
-    hit = np.clip((k - ahead) / (tied + 1), 0, 1)
-    by_user = np.bincount(interactions.users, weights=hit, minlength=interactions.n_users)[scored] / lengths[scored]
+    below = np.searchsorted(np.sort(counts), np.arange(span), side="left")  # items with a smaller count than 0, 1, 2 ...
+    keys = np.sort(interactions.users.astype(np.int64) * span + counts[interactions.items])
+    starts = np.flatnonzero(np.diff(keys, prepend=-1))
+    run_lengths = np.diff(starts, append=len(keys))
+    users, own = np.divmod(keys[starts], span)
+    ends = np.cumsum(lengths)[users]
+    follows = np.diff(keys[starts], prepend=-2) == 1  # the run before is of the same user, whose items have one row less
+    ahead = (interactions.n_items - below[own] - 1) - (ends - starts - 1)
+    tied = (below[own] - below[own - 1]) - np.where(follows, np.roll(run_lengths, 1), 0)
+    hit = np.clip((k - ahead) / (tied + 1), 0, 1) * run_lengths
+    by_user = np.bincount(users, weights=hit, minlength=interactions.n_users)[scored] / lengths[scored]
     return pd.DataFrame(
         {"list": ["random", "popularity"], "recall": [random.mean(), by_user.mean()], "users": [n_scored, n_scored]}
     )
