@@ -73,7 +73,7 @@ def test_outputs_are_pictures_or_nothing(source):
             f"clear the outputs: python tests/test_notebooks.py {source.stem}"
         )
         return
-    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 5
+    assert sum("image/png" in output.get("data", {}) for output in outputs) == 13
     assert not [output for output in outputs if output.output_type == "error"]
     assert not [output for output in outputs if any("widget" in kind for kind in output.get("data", {}))]
 
@@ -153,9 +153,10 @@ def test_01_eda_runs_and_its_second_run_draws_nothing(tmp_path, monkeypatch):
             cwd=tmp_path,
         )
         said.append(notebook.cells[-1].outputs[0]["data"]["text/plain"])
-    assert said[0].endswith("4_cold_start, 5_split_side_by_side") and said[1].endswith("drawn just now: none")
-    (index,) = (tmp_path / "out" / "eda_outputs").glob("*/README.md")
-    assert len(list(index.parent.glob("*.png"))) == 5
+    assert said[0].endswith("09_cold_start, 10_split") and said[1].endswith("drawn just now: none")
+    index = tmp_path / "out" / "eda_outputs" / "README.md"
+    pictures = re.findall(r"\]\((\S+\.png)\)", index.read_text(encoding="utf-8"))
+    assert len(pictures) == 13 and all((index.parent / picture).is_file() for picture in pictures)
 
 
 def _small_movielens(directory: Path) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import quality, speed
+from benchmarks import eda, quality, speed
 from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
 from recsys_lib.datasets.sample import SampleConfig, write_sample
 
@@ -56,8 +56,12 @@ def test_the_tables_of_the_benchmarks_are_those_that_the_commands_wrote(page):
     for name, path in written.items():
         assert shown[name] == path.read_text(encoding="utf-8"), f"python -m benchmarks readme puts {name} into {page}"
         results = json.loads(path.with_suffix(".json").read_text(encoding="utf-8"))
-        of_speed = "work" in results[0]
-        table = speed.markdown(results) if of_speed else quality.markdown(results, results[0]["metric"])
+        if "work" in results[0]:
+            table = speed.markdown(results)
+        elif "figure" in results[0]:
+            table = eda.markdown(results)
+        else:
+            table = quality.markdown(results, results[0]["metric"])
         assert table == path.read_text(encoding="utf-8")
         assert f"--json {path.with_suffix('.json').relative_to(ROOT).as_posix()}" in text, "the command that wrote it"
 

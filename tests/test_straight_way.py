@@ -61,6 +61,6 @@ def test_run_goes_from_csv_to_submission_with_a_model_added_as_one_file(tmp_path
     submission = runs[-1] / "submission.csv"
     assert check_submission(submission, dataset.template, seen=dataset.interactions, catalogue=dataset.catalogue) == []
     assert sum(1 for _ in submission.open(encoding="utf-8")) == 1 + 300 * 5
-    assert len(list((tmp_path / "out" / "eda_outputs").rglob("*.png"))) == 5
+    assert len(list((tmp_path / "out" / "eda_outputs").rglob("*.png"))) == 13
     text = "".join(path.read_text(encoding="utf-8") for run in runs for path in run.rglob("*") if path.suffix in (".json", ".jsonl", ".ipynb"))
     assert str(tmp_path) not in text, "no absolute path enters a file"

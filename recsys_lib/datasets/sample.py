@@ -30,7 +30,9 @@ What the published features know
     degree, job_code_seq1 against education, qualifications, major_task, address_seq1
                                    nearly nothing: Cramér's V of .01 to .04; published .01 to .06
     graduate_date, career_job_code through career_month only; reg_date through updated_date only
-    everything else (school, university, language, employee, company_type_seq, job_code_seq2/3, ids)   noise
+    univ_type_seq, univ_location, univ_major_type through degree only: 0 for those without a university
+    company_type_seq, employee     weak: drawn without regard to anything, but once a company, whose postings are of one sub-trade
+    everything else (school, majors, univ_score, language, job_code_seq2/3, ids)   noise
 Ids are dealt without regard to any of this, and the rows of apply_train are shuffled. Integer codes carry no official
 meaning here, and the Korean vocabularies are invented in the spirit of the printed examples.
 

@@ -124,9 +124,10 @@ class Gallery:
     @cached_property
     def directory(self) -> Path:
         """Where the pictures are: found by the files that they were drawn from, or by the name of the data set."""
-        for manifest in sorted(self.eda_dir.glob("*/manifest.json")):
-            if _read_manifest(manifest).get("sources") == self._sources:
-                return manifest.parent
+        for path in sorted(self.eda_dir.glob("*/manifest.json")):
+            manifest = _read_manifest(path)
+            if any(kept.get("sources") == self._sources for kept in (manifest, *manifest.get("figures", {}).values())):
+                return path.parent
         return self.eda_dir / self.dataset.name
 
     @property

@@ -96,8 +96,8 @@ KOREAN = {
     "{name} is too small for a spectrum": "{name}: 스펙트럼을 보기에는 데이터가 너무 작습니다",
     "{enough:.0f} factors are enough: {share:.0f} % of the best recall@{k}, {best} with {n:.0f}; {beyond} factors stand out from chance":
         "요인 {enough:.0f}개면 충분합니다: 최고 recall@{k}({n:.0f}개일 때 {best})의 {share:.0f} %. 우연보다 뚜렷한 요인은 {beyond}개입니다",
-    "{n:.0f} factors recall most, recall@{k} {best}, and fewer much less; {beyond} factors stand out from chance":
-        "요인 {n:.0f}개일 때 recall@{k}이(가) 가장 높고({best}), 더 적으면 크게 떨어집니다. 우연보다 뚜렷한 요인은 {beyond}개입니다",
+    "The best number of factors is {n:.0f}, with recall@{k} {best}; {beyond} factors stand out from chance":
+        "가장 좋은 요인 수: {n:.0f}개(recall@{k} {best}). 우연보다 뚜렷한 요인은 {beyond}개입니다",
     " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: items dealt anew; "
     "recall on one validation row each of {users:,} users, no training":
         " · 행과 열을 완화한 빈도의 제곱근으로 나눈 행렬의 특잇값; 우연: 아이템을 다시 섞은 경우; recall: 사용자 {users:,}명의 validation 한 "

@@ -3,7 +3,9 @@ import unicodedata
 import numpy as np
 import pytest
 
-from recsys_lib.data.text import normalise_certificate, normalise_certificates, split_keywords
+from recsys_lib.data.text import (
+    normalise_certificate, normalise_certificates, one_spelling, spellings, split_keywords, title_words,
+)  # fmt: skip
 
 
 def test_split_keywords_gives_one_row_a_keyword():
@@ -64,3 +66,24 @@ def test_normalising_twice_changes_nothing():
 def test_a_column_of_certificates():
     names = normalise_certificates(["운전면허 2종", None, "-"])
     assert names.iloc[0] == "운전면허2종보통" and names.isna().tolist() == [False, True, True]
+
+
+def test_one_spelling_is_the_commonest():
+    words = ["MD", "md", "MD", "M D", "패션 디자인", "패션디자인", "패션디자인", "Ｍｄ", "C++", "C", "c#", "-", "·"]
+    assert one_spelling(words).tolist() == ["MD"] * 4 + ["패션디자인"] * 3 + ["MD", "C++", "C", "c#", "-", "·"]
+    assert one_spelling(["b a", "ba"]).tolist() == ["b a", "b a"]  # equally common: the first in the alphabet
+    assert one_spelling([]).tolist() == []
+
+
+def test_spellings_count_what_became_of_each_text():
+    table = spellings(["md", "MD", "MD", None], ["MD", "MD", "MD", None])
+    assert table.to_dict("list") == {"typed": ["MD", "md"], "label": ["MD", "MD"], "rows": [2, 1]}
+    assert list(spellings([], []).columns) == ["typed", "label", "rows"]
+
+
+def test_title_words():
+    keys, typed, words = title_words([1, 2, 3], ["The Matrix (1999)", "기생충 (2019), A Bug's Life", None])
+    assert list(zip(keys, typed, words)) == [
+        (1, "The", "the"), (1, "Matrix", "matrix"), (2, "기생충", "기생충"), (2, "Bug's", "bug's"), (2, "Life", "life"),
+    ]  # fmt: skip
+    assert title_words([1], ["달 ..."])[2].tolist() == []  # one letter

@@ -261,3 +261,15 @@ def test_the_banner_marks_a_synthetic_folder(csv_folder):
     dataset = read(csv_folder)
     assert dataset.synthetic and dataset.name == "job_postings_sample" and "SYNTHETIC" in dataset.title
     assert dataset.notes[0].startswith("SYNTHETIC")
+
+
+def test_what_became_of_free_text_is_kept(csv_folder):
+    edit(csv_folder, "resume.csv", ",MD,디자인", ",m d;기획,디자인")
+    dataset = read(csv_folder)
+    assert list(dataset.spellings) == ["resume_keyword", "career_job_code", "certificates", "recruitment_keyword"]  # not the codes
+    keywords = dataset.spellings["resume_keyword"].set_index("typed")
+    assert keywords.loc["MD", "label"] == keywords.loc["m d", "label"] == "MD" and keywords.loc["기획", "rows"] == 2
+    certificates = dataset.spellings["certificates"]
+    assert len(certificates) == 4 and certificates["label"].nunique() == 2 and certificates["rows"].sum() == 4
+    assert labels_of(dataset.catalogue.user_features, dataset.catalogue.users, "resume_keyword", "U00004") == {"MD", "기획"}
+    assert dataset.all_user_features is dataset.catalogue.user_features  # there are no further ones

@@ -148,3 +148,12 @@ def test_a_misspelt_column_of_the_log(folder):
     (folder / "train_ratings.csv").write_text("user,items,time\n1,2,3\n", encoding="utf-8")
     with pytest.raises(ValueError, match="train_ratings.csv has no column 'item'; did you mean 'items'"):
         read(folder)
+
+
+def test_the_words_of_titles_are_there_for_the_eda_alone(folder):
+    dataset = read(folder)
+    assert "title_words" not in dataset.catalogue.item_features.names
+    assert labels(dataset.all_item_features["title_words"]) == [{"amélie", "the", "film"}, {"series"}, {"year"}, set()]
+    assert dataset.spellings["title_words"]["label"].tolist().count("film") == 1
+    (folder / "titles.tsv").unlink()
+    assert read(folder).further_item_features is None and not read(folder).spellings

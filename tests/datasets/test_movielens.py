@@ -86,6 +86,16 @@ def test_1m_titles_are_readable_and_zip_codes_keep_their_zeros(one_m):
     assert list(tables["ratings"].columns) == ["user_id", "item_id", "rating", "timestamp"]
 
 
+def test_1m_zip_codes_and_words_of_titles_are_there_for_the_eda_alone(one_m):
+    dataset = read(one_m)
+    assert dataset.catalogue.user_features.names == ("gender", "age", "occupation")
+    assert dataset.all_user_features.names == ("gender", "age", "occupation", "zip_code")
+    assert dataset.all_user_features["zip_code"].labels == ("", "01234", "55117", "70072")
+    assert dataset.all_item_features.names == ("genres", "year", "title_words")
+    assert labels(dataset.all_item_features["title_words"]) == [{"amélie", "film"}, set(), {"film"}]  # 10, 20 (unlisted), 30
+    assert dataset.spellings["title_words"].set_index("typed")["rows"].to_dict() == {"Film": 2, "Amélie": 1, "Unseen": 1}
+
+
 def test_1m_films_without_ratings_are_left_out_and_counted(one_m):
     dataset = read(one_m)
     assert note_with(dataset, "films without a rating are left out").startswith("1 ")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from recsys_lib import datasets
-from recsys_lib.datasets import read_dataset, readers
+from recsys_lib.datasets import read_dataset, readers, source_files
 from recsys_lib.datasets.log import interactions_from
 from recsys_lib.data.ids import IdMap
 
@@ -154,3 +154,18 @@ def test_interactions_from_names_unknown_ids():
     frame = pd.DataFrame({"u": ["a", "z"], "i": [1, 2]})
     with pytest.raises(KeyError, match="1 unknown user id"):
         interactions_from(frame, IdMap(["a"], "user"), IdMap([1, 2], "item"), user="u", item="i")
+
+
+def test_the_files_are_known_by_their_bytes_without_reading_them(csv_folder, tmp_path, small_sample):
+    found = source_files(csv_folder)
+    assert {name: found[name] for name in found if name != "log.csv"} == dict(read_dataset(csv_folder).sources)
+    (csv_folder / ".hidden").write_text("x", encoding="utf-8")
+    (csv_folder / "README.md").write_text("x", encoding="utf-8")
+    assert source_files(csv_folder) == found
+    (csv_folder / "SYNTHETIC.txt").write_text("x", encoding="utf-8")  # gives the data set another name
+    assert set(source_files(csv_folder)) - set(found) == {"SYNTHETIC.txt"}
+    (tmp_path / "empty").mkdir()
+    assert list(source_files(tmp_path / "empty")) == ["synthetic sample"]
+    assert not (tmp_path / "cache").exists(), "the sample is not written for it"
+    with pytest.raises(FileNotFoundError, match="no directory"):
+        source_files(tmp_path / "nowhere")

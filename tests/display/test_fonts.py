@@ -3,8 +3,10 @@
 import importlib.util
 import io
 import logging
+import subprocess
 import sys
 import warnings
+from pathlib import Path
 
 import matplotlib
 import pytest
@@ -57,6 +59,19 @@ def test_our_theme_comes_back_after_seaborns():
         warnings.filterwarnings("error", message="Glyph")
         plots.use_theme()
         draw()
+
+
+def test_seaborn_is_not_imported_for_it_and_wrapped_when_it_is():
+    pytest.importorskip("seaborn")
+    code = (
+        "import sys; from recsys_lib.display.fonts import keep_hangul; keep_hangul(); keep_hangul(); "
+        "assert 'seaborn' not in sys.modules; import seaborn, matplotlib; seaborn.set_theme(); "
+        "print(seaborn.set_theme.__wrapped__.__name__, len(matplotlib.rcParams['font.family']), "
+        "any(type(finder).__name__ == '_WhenImported' for finder in sys.meta_path))"
+    )
+    root = Path(fonts.__file__).parents[2]
+    done = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, encoding="utf-8")
+    assert done.stdout.split() == ["set_theme", "2", "False"], done.stderr
 
 
 @pytest.mark.parametrize("theme", [{}, {"font": "DejaVu Serif"}, {"style": "white"}])

@@ -45,7 +45,7 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
     more = " ≥" if beyond == len(real) else ""
     figure = plots.Plot(
         (
-            t("{n:.0f} factors recall most, recall@{k} {best}, and fewer much less; {beyond} factors stand out from chance")
+            t("The best number of factors is {n:.0f}, with recall@{k} {best}; {beyond} factors stand out from chance")
             if enough["factors"] == best["factors"]
             else t(
                 "{enough:.0f} factors are enough: {share:.0f} % of the best recall@{k}, {best} with {n:.0f}; "

@@ -1,0 +1,78 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from recsys_lib.data.features import Categorical, FeatureTable, MultiLabel
+from recsys_lib.data.interactions import Interactions
+from recsys_lib.data.text import spellings
+from recsys_lib.eda.statistics import text as statistics
+
+TYPED = {
+    "certificates": spellings(
+        ["2종운전면허증"] * 3 + ["자동차운전면허 2종 보통"] * 4 + ["GTQ"] * 2 + [None], ["운전면허2종보통"] * 7 + ["GTQ"] * 2 + [None]
+    ),
+    "keywords": spellings(["MD", "MD", "니트"], ["MD", "MD", "니트"]),
+}
+
+
+def test_spellings_are_counted():
+    assert TYPED["certificates"].to_dict("list") == {
+        "typed": ["자동차운전면허 2종 보통", "2종운전면허증", "GTQ"],
+        "label": ["운전면허2종보통", "운전면허2종보통", "GTQ"],
+        "rows": [4, 3, 2],
+    }
+
+
+def test_before_and_after():
+    table = statistics.before_and_after(TYPED).set_index("feature")
+    one = table.loc["certificates"]
+    assert (one["rows"], one["spellings"], one["labels"], one["merged"]) == (9, 3, 2, 3)
+    assert (one["rare_before"], one["rare_after"]) == (9 / 9, 2 / 9)  # 4, 3, 2 are all below five; after it 7 and 2
+    assert (table.loc["keywords", "spellings"], table.loc["keywords", "labels"], table.loc["keywords", "merged"]) == (2, 2, 0)
+    assert len(statistics.before_and_after({})) == 0
+
+
+def test_the_most_spelt():
+    table = statistics.most_spelt(TYPED)
+    assert len(table) == 1
+    assert table.loc[0, "spellings"] == ("자동차운전면허 2종 보통", "2종운전면허증") and table.loc[0, "joined"] == 3
+
+
+@pytest.fixture(scope="module")
+def planted():
+    """Users with the word 니트 choose the first ten of forty items only; the other eleven words mean nothing."""
+    rng = np.random.default_rng(2)
+    n_users, n_items = 300, 40
+    has = rng.random((n_users, 12)) < 0.3
+    users = np.repeat(np.arange(n_users), 6)
+    items = np.concatenate([rng.choice(10 if knit else 40, 6, replace=False) for knit in has[:, 4]])
+    indptr = np.concatenate([[0], np.cumsum(has.sum(1))])
+    names = tuple("니트" if n == 4 else f"word{n:02}" for n in range(12))
+    words = MultiLabel("keywords", indptr, np.nonzero(has)[1].astype(np.int32), names)
+    trade = Categorical("trade", (1 + np.arange(n_items) // 10).astype(np.int32), ("", "knit", "woven", "bag", "shoe"))
+    return Interactions(users, items, n_users, n_items), FeatureTable(n_users, [words]), FeatureTable(n_items, [trade])
+
+
+def test_the_planted_word_separates_best(planted):
+    table = statistics.telling_words(*planted)
+    first = table.iloc[0]
+    assert (first["word"], first["side"], first["other_feature"], first["label"]) == ("니트", "user", "trade", "knit")
+    assert first["clear"] > 2 * table.loc[1, "clear"]
+    assert first["lift"] == pytest.approx(first["count"] / first["expected"])
+    assert table["word"].is_unique and (table["expected"] >= 5).all()
+
+
+def test_words_of_items_are_set_against_users(planted):
+    log, users, items = planted
+    turned = Interactions(log.items, log.users, log.n_items, log.n_users)
+    first = statistics.telling_words(turned, items, users).iloc[0]
+    assert (first["word"], first["side"], first["label"]) == ("니트", "item", "knit")
+
+
+def test_few_labels_are_no_words_unless_they_were_typed(planted):
+    log, users, items = planted
+    few = MultiLabel("tags", np.arange(log.n_users + 1), np.zeros(log.n_users, dtype=np.int32), ("one",))
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items)) == 0
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items, text=("tags",))) == 1
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users), items)) == 0
+    assert isinstance(statistics.telling_words(log, FeatureTable(log.n_users), items), pd.DataFrame)
