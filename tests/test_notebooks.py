@@ -6,8 +6,10 @@ After a change of a .py, build the .ipynb files anew:
 """
 
 import ast
+import copy
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -136,6 +138,27 @@ def test_headings_and_sentences_are_in_english_and_korean(source):
             assert re.search(r"[가-힣]", cell.source) and re.search(r"[A-Za-z]{3}", cell.source), cell.source
 
 
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_the_committed_pictures_are_those_of_this_code(language, tmp_path):
+    """Every call of 01_eda, on a copy of what is committed."""
+    from recsys_lib.eda import figures
+    from recsys_lib.eda.gallery import Gallery
+
+    (tmp_path / "csv").mkdir()
+    out = shutil.copytree(ROOT / "eda_outputs", tmp_path / "eda_outputs")
+    gallery = Gallery(tmp_path / "csv", out, language=language)
+    code = {cell.source for cell in text_of(ROOT / "notebooks" / "01_eda.py").cells if cell.cell_type == "code"}
+    names = {"show": gallery.show, "figures": figures}
+    for source in code:
+        if 'PAIR = []' in source:
+            exec(source, names)
+    calls = [source for source in sorted(code) if source.startswith("show(")]
+    for call in calls:
+        exec(call, names)
+    assert len(calls) == 13 and gallery.drawn == [], "build them anew: python tests/test_notebooks.py 01_eda"
+    assert not gallery.has_read and (out / ("README.md" if language == "en" else "README.ko.md")).is_file()
+
+
 @pytest.mark.notebook
 @pytest.mark.slow
 def test_01_eda_runs_and_its_second_run_draws_nothing(tmp_path, monkeypatch):
@@ -191,10 +214,13 @@ def build(source: Path) -> None:
 
         os.environ["RECSYS_BATCH"] = "1"  # neither bars nor the paths of this machine
         kept = dict(notebook.metadata)
-        # The second run shows what the first has drawn.
-        for _ in range(2):
+        korean = copy.deepcopy(notebook)
+        for cell in korean.cells:
+            cell.source = cell.source.replace('LANGUAGE = "en"', 'LANGUAGE = "ko"')
+        # The pictures in Korean; those in English; and a run that shows what the one before has drawn.
+        for drawn in (korean, notebook, notebook):
             NotebookClient(
-                notebook,
+                drawn,
                 kernel_name="python3",
                 record_timing=False,
                 resources={"metadata": {"path": str(source.parent)}},

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -22,9 +22,6 @@ from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.names import did_you_mean
 from recsys_lib.evaluation.ranking import rank
 from recsys_lib.models.base import Recommender
-
-if TYPE_CHECKING:
-    from recsys_lib.datasets.base import Dataset
 
 N_REASONS = 3  # items of the history that `why` names
 N_NEAREST_USERS = 10

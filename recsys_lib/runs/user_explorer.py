@@ -11,9 +11,9 @@ from pandas.io.formats.style import Styler
 
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.datasets.base import Dataset
+from recsys_lib.datasets.base import Dataset, item_names
 from recsys_lib.display.widgets import N_EXAMPLES, explorer
-from recsys_lib.evaluation.explain import Explanation, explain, item_names
+from recsys_lib.evaluation.explain import Explanation, explain
 from recsys_lib.models.base import Recommender
 
 N_HISTORY = 20  # rows shown of a history that may have thousands

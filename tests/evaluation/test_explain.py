@@ -11,8 +11,8 @@ from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.features import FeatureTable, categorical, multi_label, numeric
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.datasets.base import Dataset
-from recsys_lib.evaluation.explain import FEATURE_LENGTH, described, explain, item_names
+from recsys_lib.datasets.base import Dataset, item_names
+from recsys_lib.evaluation.explain import FEATURE_LENGTH, described, explain
 from recsys_lib.evaluation.ranking import recommend
 from recsys_lib.models import build_model
 from recsys_lib.training.config import train_config

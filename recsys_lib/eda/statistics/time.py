@@ -42,7 +42,7 @@ def item_lives(interactions: Interactions) -> pd.DataFrame:
     """
     times = _times(interactions)
     order = np.lexsort((times, interactions.items))
-    items, times = interactions.items[order], times[order]
+    times = times[order]
     counts = interactions.item_counts
     kept = np.flatnonzero(counts >= 2)
     starts = np.concatenate([[0], np.cumsum(counts)])[kept]
