@@ -65,10 +65,12 @@ ws = bootstrap(DATA_DIR, OUT_DIR)
 # %%
 import pandas as pd
 
+from recsys_lib.data.splits import split_named
 from recsys_lib.display.fonts import keep_hangul
 from recsys_lib.eda import figures
 from recsys_lib.eda.gallery import Gallery
 
+split_named(SPLIT)  # a misspelt one is told now, not at the last picture
 keep_hangul()  # in figures of your own too, whatever theme they use
 pd.set_option("display.max_colwidth", None)
 gallery = Gallery(ws.data_dir, ws.eda_dir, language=LANGUAGE, redraw=REDRAW)
@@ -149,7 +151,7 @@ show("05_information", figures.information, seed=SEED)
 show("06_spelling", figures.spelling)
 
 # %%
-show("06_words", figures.telling_words)
+show("06_words", figures.telling_words, seed=SEED)
 
 # %% [markdown]
 # ## 7 Which columns say little? · 말해 주는 것이 적은 열
@@ -197,6 +199,7 @@ show("10_split", figures.split_side_by_side, split=SPLIT, seed=SEED)
 # A function that takes the data set and returns a `Plot` is drawn once like the others; `gallery.dataset` is the data.
 #
 # 데이터를 받아 `Plot`을 돌려주는 함수도 똑같이 한 번만 그립니다. 데이터는 `gallery.dataset`에 있습니다.
+# What it takes from outside its own text must be a parameter of `show`. · 함수 밖의 값은 `show`의 인자로 넘겨야 합니다.
 #
 # ```python
 # from recsys_lib.display.plots import Plot, theme

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.data.ids import IdMap
+from recsys_lib.data.names import did_you_mean
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,7 @@ class FeatureTable:
 
     def __getitem__(self, name: str) -> Feature:
         if name not in self._features:
-            raise KeyError(f"no feature {name!r}; there are {', '.join(self.names) or 'none'}")
+            raise KeyError(f"no feature {name!r}{did_you_mean(name, self.names)} There are {', '.join(self.names) or 'none'}")
         return self._features[name]
 
     def select(self, names: Sequence[str]) -> FeatureTable:

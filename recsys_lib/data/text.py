@@ -69,7 +69,7 @@ def title_words(keys: Iterable, titles: Iterable) -> tuple[np.ndarray, np.ndarra
         (n,) keys, (n,) words as they stand in the title, (n,) words in small letters.
     """
     frame = pd.DataFrame({"key": pd.Series(keys).to_numpy(), "title": pd.Series(titles).to_numpy()}).dropna()
-    frame["title"] = frame["title"].astype(str).str.findall(r"[^\W\d_][\w'’]*[^\W_]")
+    frame["title"] = frame["title"].astype(str).str.findall(r"[^\W\d_](?:[\w'’]*[^\W_])?")
     frame = frame.explode("title").dropna()
     frame["word"] = frame["title"].str.lower()
     frame = frame[(frame["word"].str.len() > 2) | frame["word"].str.contains("[^\x00-\x7f]")]

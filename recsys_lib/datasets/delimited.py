@@ -61,6 +61,8 @@ def read(directory: str | Path) -> Dataset:
                 f"{directory.name}/: which file is the log? {found}. Say it in {DESCRIPTION}: 'log: FILE'"
             )
         name = usual[0]
+    if Path(name).name != name or name.startswith("."):
+        raise ValueError(f"{directory.name}/{DESCRIPTION}: log must be the name of a file in the same folder, not hidden; got {name!r}")
     path = directory / name
     if not path.is_file():
         path = directory / f"{name}.gz"

@@ -57,19 +57,26 @@ def keep_hangul() -> str | None:
 
 
 class _WhenImported(importlib.abc.MetaPathFinder):
-    """Wraps seaborn's functions at the end of its import."""
+    """Wraps seaborn's functions at the end of its import; a mere question whether it is there changes nothing."""
+
+    _asked = False
 
     def find_spec(self, name: str, path: object, target: object = None) -> importlib.machinery.ModuleSpec | None:
-        if name != "seaborn":
+        if name != "seaborn" or self._asked:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        self._asked = True  # what follows asks every finder, this one too
+        try:
+            spec = importlib.util.find_spec(name)
+        finally:
+            self._asked = False
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def execute_and_wrap(module: ModuleType) -> None:
                 execute(module)
                 _wrap(module)
+                if self in sys.meta_path:
+                    sys.meta_path.remove(self)
 
             spec.loader.exec_module = execute_and_wrap
         return spec

@@ -37,6 +37,7 @@ SYNTHETIC = "SYNTHETIC DATA"
 FEW = 30  # a group smaller than this is drawn pale and makes no headline
 
 _THEME = {
+    "text.parse_math": False,  # a title may hold dollars
     "font.size": 9,
     "text.color": INK,
     "axes.edgecolor": PALE,

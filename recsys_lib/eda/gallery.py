@@ -10,7 +10,9 @@
 Whether a picture may be shown is decided in two steps. Are the bytes of all files, the code of the readers, the code of the
 figure and its parameters the same? Then it is shown: nothing is read as data, and no drawing code is imported. Has a file
 changed? Then the data set is read, and the figure is drawn if one of the parts that it reads (parts.PARTS) has another
-content now: a salary in resume.csv redraws what features tell, and leaves the popularity of the items alone.
+content now: a salary in resume.csv redraws what features tell, and leaves the popularity of the items alone. That there is
+nothing to draw is kept too.
+What a figure of one's own takes from outside its own text, other than its parameters, is not seen.
 This file imports neither matplotlib nor seaborn.
 """
 
@@ -39,8 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
 
 LIBRARY = Path(__file__).parents[1]
-# Between the files and the data set. Not sample.py: what it writes counts by its own fingerprint.
-READERS = tuple(sorted(path for path in (LIBRARY / "datasets").glob("*.py") if path.name != "sample.py"))
 WIDTH_ON_PAGE = 864  # pixels; the files carry about twice as many
 
 
@@ -104,22 +104,40 @@ class Gallery:
         self.data_dir, self.eda_dir = Path(data_dir), Path(eda_dir)
         self.language, self.redraw = language, redraw
         self.drawn: list[str] = []
-        self._sources = {"files": source_files(data_dir), "readers": code_fingerprint(READERS)}
-        self._told_read_only = False
+        self._told: set[str] = set()
+        self._dataset: Dataset | None = None
+        self._look()
 
     def __repr__(self) -> str:
         drawn = ", ".join(self.drawn) or "none"
-        return f"Gallery of {self.title}: {len(self.manifest()['figures'])} pictures kept, drawn just now: {drawn}"
+        kept = sum("png" in entry for entry in self.manifest()["figures"].values())
+        return f"Gallery of {self.title}: {kept} pictures kept, drawn just now: {drawn}"
 
-    @cached_property
+    @property
     def dataset(self) -> Dataset:
-        """The data set; read when it is first asked for."""
-        return read_dataset(self.data_dir)
+        """The data set; read when it is first asked for, and again if its files have changed since."""
+        self._look()
+        if self._dataset is None:
+            self._dataset = read_dataset(self.data_dir)
+            self._look()  # somebody may have put other files there while it was read
+            if self._dataset is None:
+                raise RuntimeError(f"the files in {self.data_dir.name}/ change while they are read; try again in a moment")
+        return self._dataset
 
     @property
     def has_read(self) -> bool:
         """Whether the data had to be read."""
-        return "dataset" in self.__dict__
+        return self._dataset is not None
+
+    def _look(self) -> None:
+        """Fingerprint the files, unless their sizes and times are those of the last look; forget data of other files."""
+        stamp = _stamp(self.data_dir)
+        if stamp != self.__dict__.get("_seen"):
+            sources = {"files": source_files(self.data_dir), "readers": code_fingerprint(reader_files())}
+            if sources != self.__dict__.get("_sources"):
+                self._dataset = None
+                self.__dict__.pop("directory", None)
+            self._seen, self._sources = stamp, sources
 
     @cached_property
     def directory(self) -> Path:
@@ -139,13 +157,13 @@ class Gallery:
         """Dataset.describe(), from the manifest where the files have not changed."""
         import pandas as pd
 
+        self._look()
         manifest = self.manifest()
-        if not manifest["description"] or manifest["sources"] != self._sources or self.redraw:
-            described = self.dataset.describe()
-            manifest["description"] = [list(map(str, row)) for row in described.itertuples(index=False)]
-            manifest |= {"data_set": self.dataset.title, "sources": self._sources}
-            self._keep(manifest)
-        return pd.DataFrame(manifest["description"], columns=["what", "value"])
+        described = manifest["description"]
+        if not described or manifest["sources"] != self._sources or self.redraw:
+            described = [list(map(str, row)) for row in self.dataset.describe().itertuples(index=False)]
+            self._keep({"description": described, "sources": self._sources})
+        return pd.DataFrame(described, columns=["what", "value"])
 
     def show(self, name: str, draw: Callable[..., Drawing], **parameters: Any) -> Picture | Skipped:
         """The picture `name`, drawn by draw(dataset, **parameters) only if it must be.
@@ -159,35 +177,35 @@ class Gallery:
         Returns:
             a Picture; where `draw` raises NothingToDraw, a Skipped with its reason.
         """
+        self._look()
         key = name if self.language == "en" else f"{name}.{self.language}"
+        draw, parameters = _without_partial(draw, parameters)
         wanted = {"code": code_of(draw), "parameters": _plain(parameters)}
         entry, png = self.manifest()["figures"].get(key), self._read(key)
         reason = "asked for" if self.redraw else _why_draw(entry, png, wanted)
         if not reason and entry["sources"] == self._sources:
-            return Picture(name, png, entry["sentence"], entry["alt_text"])
+            return _shown(name, entry, png)
         parts = fingerprints(self.dataset, getattr(draw, "reads", PARTS)) | {"title": self.dataset.title}
         if not reason:
             changed = [part for part in parts if entry["reads"].get(part) != parts[part]]
             if not changed and set(parts) == set(entry["reads"]):
                 self._keep_figure(key, entry | {"sources": self._sources})  # next time the bytes will do
-                return Picture(name, png, entry["sentence"], entry["alt_text"])
+                return _shown(name, entry, png)
             reason = f"changed: {', '.join(changed) or 'what it reads'}"
         start = time.perf_counter()
+        entry = {"language": self.language, "reads": parts, **wanted, "sources": self._sources}
         try:
             spoken = {"language": self.language} if _takes_language(draw) else {}
             drawing = draw(self.dataset, **parameters, **spoken)
         except NothingToDraw as nothing:
+            self._keep_figure(key, entry | {"nothing": str(nothing)})
             return Skipped(name, str(nothing))
         png = drawing.png()
         self.drawn.append(name)
-        entry = {
+        entry |= {
             "sentence": drawing.sentence,
             "alt_text": drawing.alt_text,
-            "language": self.language,
-            "reads": parts,
-            **wanted,
-            "sources": self._sources,
-            "png": hashlib.sha256(png).hexdigest()[:16],
+            "png": _fingerprint(png),
             "seconds": round(time.perf_counter() - start, 2),
             "versions": _versions(),  # for the record: another version does not make a picture stale
         }
@@ -205,33 +223,43 @@ class Gallery:
             return None
 
     def _keep_figure(self, key: str, entry: dict, png: bytes | None = None) -> None:
+        if changed := changed_since_import():
+            self._tell(f"{', '.join(changed)} changed after this kernel began: pictures are shown and not kept. Restart the kernel.")
+            return
         try:
             if png is not None:
                 with replacing(self.directory / f"{key}.png") as part:
                     part.write_bytes(png)
+            elif "nothing" in entry:
+                (self.directory / f"{key}.png").unlink(missing_ok=True)
         except OSError as error:
             self._tell_read_only(error)
             return
-        manifest = self.manifest()  # read again just before writing: somebody else may have drawn another figure meanwhile
-        manifest["data_set"] = self.dataset.title
-        manifest["figures"] = dict(sorted((manifest["figures"] | {key: entry}).items()))
-        self._keep(manifest)
+        self._keep({"figures": self.manifest()["figures"] | {key: entry}})
 
-    def _keep(self, manifest: dict) -> None:
-        text = json.dumps(manifest, ensure_ascii=False, indent=1) + "\n"
+    def _keep(self, known: dict) -> None:
+        """Write the manifest with what is known now, and the index pages."""
+        # Read again just before writing: somebody else may have drawn another figure meanwhile.
+        manifest = self.manifest() | {"data_set": self.dataset.title}
+        figures = dict(sorted((manifest["figures"] | known.get("figures", {})).items()))
+        text = json.dumps(manifest | known | {"figures": figures}, ensure_ascii=False, indent=1) + "\n"
         try:
             write_text(self.directory / "manifest.json", text)
             for language in LANGUAGES:
-                page = index_page(self.eda_dir, language)
-                if page:
-                    write_text(self.eda_dir / ("README.md" if language == "en" else f"README.{language}.md"), page)
+                page = self.eda_dir / ("README.md" if language == "en" else f"README.{language}.md")
+                text = index_page(self.eda_dir, language)
+                if text or page.is_file():
+                    write_text(page, text)
         except OSError as error:
             self._tell_read_only(error)
 
     def _tell_read_only(self, error: OSError) -> None:
-        if not self._told_read_only:
-            print(f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); shown from memory only.")
-            self._told_read_only = True
+        self._tell(f"The pictures cannot be kept in {self.directory.name}/ ({error.strerror or error}); shown from memory only.")
+
+    def _tell(self, message: str) -> None:
+        if message not in self._told:
+            print(message)
+            self._told.add(message)
 
 
 _PAGE = {
@@ -246,12 +274,16 @@ def index_page(eda_dir: Path, language: str) -> str:
     lines = []
     for path in sorted(eda_dir.glob("*/manifest.json")):
         manifest = _read_manifest(path)
-        figures = {key: entry for key, entry in manifest.get("figures", {}).items() if entry.get("language") == language}
+        figures = {
+            key: entry
+            for key, entry in manifest.get("figures", {}).items()
+            if entry.get("language") == language and "png" in entry
+        }
         if figures:
-            lines += [f"# {manifest['data_set']}", ""]
+            lines += [f"# {_one_line(manifest['data_set'])}", ""]
         for key, entry in figures.items():
             source = f"{path.parent.name}/{key}.png".replace(" ", "%20")
-            lines += [f"## {entry['sentence']}", "", f"![{_one_line(entry['alt_text'])}]({source})", ""]
+            lines += [f"## {_one_line(entry['sentence'])}", "", f"![{_one_line(entry['alt_text'])}]({source})", ""]
     return "\n".join([_PAGE[language], "", *lines]) if lines else ""
 
 
@@ -259,16 +291,40 @@ def index_page(eda_dir: Path, language: str) -> str:
 
 
 def code_of(draw: Callable) -> str:
-    """Fingerprint of the code that draws: the file of a library's figure and all that it imports, or a function's own text."""
-    while isinstance(draw, partial):
-        draw = draw.func
+    """Fingerprint of the code that draws: the file of a library's figure and all that it imports, or a function's own text.
+
+    "" where there is no text (typed at a prompt without IPython, made by exec): such a figure is always drawn.
+    """
     try:
         file = Path(inspect.getsourcefile(draw) or "")
         if LIBRARY in file.parents:
             return code_fingerprint(imported_files(file))
-        return hashlib.sha256(inspect.getsource(draw).encode()).hexdigest()[:16]
-    except (OSError, TypeError):  # typed at a prompt: there is no text
-        return "unknown"
+        return _fingerprint(inspect.getsource(draw).encode())
+    except (OSError, TypeError):
+        return ""
+
+
+def _without_partial(draw: Callable, parameters: dict[str, Any]) -> tuple[Callable, dict[str, Any]]:
+    """What functools.partial has fixed is a parameter like any other."""
+    while isinstance(draw, partial):
+        if draw.args:
+            raise TypeError("a figure takes the data set alone by its place; give partial() the others by name")
+        draw, parameters = draw.func, {**draw.keywords, **parameters}
+    return draw, parameters
+
+
+def reader_files() -> tuple[Path, ...]:
+    """All code between the files and the data set. Not sample.py: what it writes counts by its own fingerprint."""
+    readers = [path for path in (LIBRARY / "datasets").glob("*.py") if path.name != "sample.py"]
+    return tuple(sorted({file for reader in readers for file in imported_files(reader) if file.name != "sample.py"}))
+
+
+def changed_since_import() -> list[str]:
+    """The library's files for reading and drawing whose text is another than when this module was imported.
+
+    A kernel goes on with the old code; a picture of it must not be kept beside the fingerprint of the new.
+    """
+    return [path.name for path, before in _AT_IMPORT.items() if not path.is_file() or code_fingerprint([path]) != before]
 
 
 def code_fingerprint(paths: Iterable[Path]) -> str:
@@ -305,10 +361,12 @@ def _imports_of(file: Path) -> tuple[Path, ...]:
 
 def _why_draw(entry: Mapping | None, png: bytes | None, wanted: Mapping) -> str:
     """What can be said without reading the data."""
-    if entry is None or png is None:
+    if entry is None or (png is None and "nothing" not in entry):
         return "not drawn yet"
-    if hashlib.sha256(png).hexdigest()[:16] != entry.get("png"):
+    if "nothing" not in entry and _fingerprint(png) != entry["png"]:
         return "the picture is not the one in the manifest"
+    if not wanted["code"]:
+        return "its code has no text"
     changed = [part for part in ("code", "parameters") if entry.get(part) != wanted[part]]
     return f"changed: {', '.join(changed)}" if changed else ""
 
@@ -317,12 +375,23 @@ def _takes_language(draw: Callable) -> bool:
     return "language" in inspect.signature(draw).parameters
 
 
+def _shown(name: str, entry: Mapping, png: bytes | None) -> Picture | Skipped:
+    return Skipped(name, entry["nothing"]) if "nothing" in entry else Picture(name, png, entry["sentence"], entry["alt_text"])
+
+
 def _read_manifest(path: Path) -> dict[str, Any]:
+    """Without entries that are not as this version writes them; empty where it cannot be read: then all is drawn anew."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        return found if isinstance(found.get("figures"), dict) else {}
-    except (OSError, ValueError, AttributeError):
-        return {}  # then the pictures are drawn anew
+        figures = {key: entry for key, entry in found["figures"].items() if _is_entry(entry)}
+        return {"data_set": str(found["data_set"]), "sources": found["sources"], "description": list(found["description"]), "figures": figures}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
+        return {}
+
+
+def _is_entry(entry: Any) -> bool:
+    needed = {"language", "reads", "code", "parameters", "sources"}
+    return isinstance(entry, dict) and needed <= set(entry) and ("nothing" in entry or {"png", "sentence", "alt_text"} <= set(entry))
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict:
@@ -332,6 +401,20 @@ def _plain(parameters: Mapping[str, Any]) -> dict:
 
 def _one_line(text: str) -> str:
     return " ".join(text.replace("[", "(").replace("]", ")").split())
+
+
+def _stamp(directory: Path) -> list[tuple]:
+    """Sizes and times of the files: whether they are worth another look."""
+    return sorted((path.name, *_stamp_of(path)) for path in directory.iterdir()) if directory.is_dir() else []
+
+
+def _stamp_of(path: Path) -> tuple[int, int]:
+    status = path.stat()
+    return status.st_size, status.st_mtime_ns
+
+
+def _fingerprint(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]
 
 
 def _size(png: bytes) -> tuple[int, int]:
@@ -347,3 +430,8 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return found
+
+
+_AT_IMPORT = {
+    path: code_fingerprint([path]) for room in ("data", "datasets", "display", "eda") for path in sorted((LIBRARY / room).rglob("*.py"))
+}

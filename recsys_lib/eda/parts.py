@@ -42,7 +42,8 @@ def dates_of(tables: Mapping[str, pd.DataFrame]) -> dict[str, pd.Series]:
 def _of_frames(frames: dict[str, pd.DataFrame | pd.Series]) -> str:
     digest = hashlib.sha256()
     for name, frame in frames.items():
-        digest.update(f"{name} {len(frame)}".encode())
+        columns = list(frame.columns) if isinstance(frame, pd.DataFrame) else []
+        digest.update(f"{name} {len(frame)} {columns}".encode())
         digest.update(pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes())
     return digest.hexdigest()[:16]
 
@@ -53,8 +54,6 @@ def _item_names(dataset: Dataset) -> str:
     return _of_frames({"id": pd.Series(np.asarray(ids)), "name": pd.Series([named.get(one, "") for one in ids], dtype=object)})
 
 
-def _of_tables(dataset: Dataset) -> str:
-    return hashlib.sha256(repr(sorted(dataset.sources.items())).encode()).hexdigest()[:16]
 
 
 PARTS: dict[str, Callable[[Dataset], str]] = {
@@ -64,5 +63,5 @@ PARTS: dict[str, Callable[[Dataset], str]] = {
     "item_names": _item_names,
     "spellings": lambda dataset: _of_frames(dict(dataset.spellings)),
     "dates": lambda dataset: _of_frames(dates_of(dataset.tables)),
-    "tables": _of_tables,
+    "tables": lambda dataset: _of_frames(dict(dataset.tables)),
 }

@@ -27,8 +27,8 @@ KOREAN = {
     "users": "사용자",
     "items": "아이템",
     "interactions": "상호작용 수",
-    "of the user": "(사용자)",
-    "of the item": "(아이템)",
+    "of the user": "· 사용자",
+    "of the item": "· 아이템",
     "feature of the user": "사용자 특성",
     "feature of the item": "아이템 특성",
     "chance": "우연",
@@ -40,10 +40,10 @@ KOREAN = {
     "validation": "validation",
     "test": "test",
     # ---- histories
-    "The most popular 20 % of items hold {share:.0f} % of the interactions (Gini {gini:.2f}); a popularity list would reach "
-    "recall@{k} {popularity}, a random one {random}":
-        "인기 상위 20 % 아이템에 상호작용의 {share:.0f} %가 몰려 있고(지니 {gini:.2f}), 인기 순 목록의 recall@{k} 기댓값은 {popularity}, "
-        "무작위 목록은 {random}입니다",
+    "The {items:,} most popular items ({top:.0f} %) hold {share:.0f} % of the interactions (Gini {gini:.2f})":
+        "인기 상위 {items:,}개({top:.0f} %) 아이템에 상호작용의 {share:.0f} %가 몰려 있습니다(지니 {gini:.2f})",
+    "; a popularity list would reach recall@{k} {popularity}, a random one {random}": ". 인기 순 목록의 recall@{k} 기댓값 {popularity}, 무작위 목록 {random}",
+    "; no user has two rows, so nothing can be held out": ". 두 건 이상인 사용자가 없어 숨길 행이 없습니다",
     " · recall: one row a user held out at random, all other items ranked, expectation over users with 2 or more rows":
         " · recall: 사용자마다 한 건을 무작위로 숨기고 나머지 모든 아이템의 순위를 매겼을 때의 기댓값(2건 이상인 사용자 평균)",
     "Histogram of history lengths (median {median:g}), curve of the share of interactions held by the most popular items, and "
@@ -98,15 +98,15 @@ KOREAN = {
         "요인 {enough:.0f}개면 충분합니다: 최고 recall@{k}({n:.0f}개일 때 {best})의 {share:.0f} %. 우연보다 뚜렷한 요인은 {beyond}개입니다",
     "The best number of factors is {n:.0f}, with recall@{k} {best}; {beyond} factors stand out from chance":
         "가장 좋은 요인 수: {n:.0f}개(recall@{k} {best}). 우연보다 뚜렷한 요인은 {beyond}개입니다",
-    " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: items dealt anew; "
-    "recall on one validation row each of {users:,} users, no training":
-        " · 행과 열을 완화한 빈도의 제곱근으로 나눈 행렬의 특잇값; 우연: 아이템을 다시 섞은 경우; recall: 사용자 {users:,}명의 validation 한 "
+    " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: one log whose rows have swapped "
+    "their items; recall on one validation row each of {users:,} users, no training":
+        " · 행과 열을 완화한 빈도의 제곱근으로 나눈 행렬의 특잇값; 우연: 행끼리 아이템을 맞바꾼 로그 하나; recall: 사용자 {users:,}명의 validation 한 "
         "건씩, 학습 없음",
     "; users drawn with about {n:,} interactions": "; 상호작용 약 {n:,}건만큼 사용자를 추출",
     "Curve of singular values beside those of chance, and recall@{k} by the number of factors.":
         "특잇값 곡선과 우연일 때의 곡선, 요인 수에 따른 recall@{k}.",
     "the data": "데이터",
-    "chance: items dealt anew": "우연: 아이템을 다시 섞음",
+    "chance: items swapped": "우연: 아이템을 맞바꿈",
     "The spectrum": "스펙트럼",
     "factor (log scale), popularity left out": "요인 (로그, 인기 요인 제외)",
     "singular value": "특잇값",
@@ -132,8 +132,11 @@ KOREAN = {
     "no interaction has both {user} and {item}": "{user} · {item} 모두 있는 상호작용이 없습니다",
     "Users with {user} “{user_label}” choose items with {item} “{item_label}” {lift:.2f} times as often as chance would have it "
     "({count:,} times, {expected:,.0f} expected); over all, Cramér's V is {v:.3f}":
-        "{user} “{user_label}” 사용자는 {item} “{item_label}” 아이템을 우연보다 {lift:.2f}배 자주 선택합니다({count:,}건, 기댓값 "
+        "{user} “{user_label}” 사용자는 {item} “{item_label}” 아이템을 우연의 {lift:.2f}배만큼 선택합니다({count:,}건, 기댓값 "
         "{expected:,.0f}건). 전체 크라메르 V: {v:.3f}",
+    "{name} has no feature with two values": "{name}: 값이 둘 이상인 특성이 없습니다",
+    "No label of {user} goes with a label of {item} more or less often than chance would have it; over all, Cramér's V is {v:.3f}":
+        "{user} × {item}: 우연보다 자주 또는 드물게 만나는 값이 없습니다. 전체 크라메르 V: {v:.3f}",
     "; {said} labels of {name} that deviate most": "; {name} 값은 가장 많이 벗어난 {said}개만",
     "{title}: {pairs:,} pairs of labels in {n:,} interactions · a cell: lift (1 is independence), below it the count; in brackets the row's "
     "total; grey: fewer than {enough} expected in the cell or beside it, or within {beyond} deviations of independence":
@@ -163,23 +166,21 @@ KOREAN = {
         "표기 {spellings:,}개를 정규화하면 {feature} {labels:,}개가 됩니다. 행의 {share:.0f} %는 가장 흔한 표기가 아니었습니다",
     "Nothing was spelt in two ways: {labels:,} {feature}, {spellings:,} spellings": "두 가지로 쓰인 말이 없습니다: {feature} {labels:,}개, 표기 {spellings:,}개",
     "rows of text: ": "텍스트 행: ",
-    " · spaces, punctuation and capitals do not count, and certificates lose their suffixes":
-        " · 띄어쓰기·문장 부호·대소문자는 무시하고, 자격증은 접미사를 뗍니다",
+    " · how a text was made comparable is said by the reader of these data": " · 정규화 방법은 이 데이터를 읽는 모듈에 있습니다",
     "Spellings and labels of {n} features of free text, with examples. {sentence}.": "자유 텍스트 특성 {n}개의 표기 수와 정규화 후 개수, 예시. {sentence}.",
     "spellings, as typed": "입력한 표기",
     "labels, after": "정규화 후",
-    "Before and after": "정규화 전과 후",
-    "distinct texts": "서로 다른 텍스트 수",
+    "distinct texts before and after": "서로 다른 텍스트 수, 정규화 전과 후",
     "{n} spellings, {rows:,} rows": "표기 {n}가지, {rows:,}건",
     "Spelt in most ways": "가장 여러 가지로 쓰인 말",
-    "{name} has no words that could separate choices": "{name}: 선택을 구분할 만한 단어가 없습니다",
+    "{name} has no words that separate choices more than chance would": "{name}: 우연보다 선택을 잘 가르는 단어가 없습니다",
     "“{word}” ({feature} {side}) separates best: {lift:.2f} times as often with {other} “{label}” as chance would have it ({count:,} times, "
     "{expected:,.0f} expected)":
-        "선택을 가장 잘 가르는 말: “{word}” ({feature} {side}). {other} “{label}”와(과) 우연보다 {lift:.2f}배 자주 만납니다({count:,}건, 기댓값 "
+        "선택을 가장 잘 가르는 말: “{word}” [{feature} {side}]. {other} “{label}” 항목을 우연보다 {lift:.2f}배 자주 만납니다({count:,}건, 기댓값 "
         "{expected:,.0f}건)",
-    " · each word with the label that it goes with most clearly, at most {n} words a label; clear: the deviation from independence, damped by "
-    "the length of histories":
-        " · 단어마다 가장 뚜렷한 상대 값, 값 하나에 단어 최대 {n}개; 뚜렷함: 독립에서 벗어난 정도를 이력 길이로 완화",
+    " · each word with the label that it goes with most clearly, the clearest first, at most {n} words a label; only what stands above chance "
+    "in 95 of 100 deals of words and of labels ({shuffles} each)":
+        " · 단어마다 가장 뚜렷한 상대 값, 뚜렷한 순, 값 하나에 단어 최대 {n}개; 단어와 값을 {shuffles}회씩 섞어 100번 중 95번 우연을 넘는 것만",
     "Bars of the lift of {n} words. {sentence}.": "단어 {n}개의 리프트 막대. {sentence}.",
     "word of the user": "사용자의 말",
     "word of the item": "아이템의 말",
@@ -192,7 +193,8 @@ KOREAN = {
     "None of {all} columns is constant, mostly missing or odd": "열 {all}개 중 상수이거나 거의 비었거나 이상한 것이 없습니다",
     "rows: ": "행 수: ",
     " · far: beyond the quartiles by more than {fence} quartile distances; {n} columns without a finding are left out":
-        " · 먼 값: 사분위수에서 사분위 범위의 {fence}배 넘게 떨어진 값; 특이점이 없는 열 {n}개는 생략",
+        " · 극단값: 사분위수에서 사분위 범위의 {fence}배 넘게 떨어진 값; 특이점이 없는 열 {n}개는 생략",
+    "; {n} further ones with a finding": "; 특이점이 있는 열 {n}개 더 있음",
     "Stacked bars of missing values, zeros and the commonest value for {n} columns. {sentence}.":
         "열 {n}개의 결측, 0, 가장 흔한 값 비율 누적 막대. {sentence}.",
     "0 that stands apart": "동떨어진 0",
@@ -203,19 +205,22 @@ KOREAN = {
     "mostly missing": "대부분 결측",
     "nearly constant": "거의 상수",
     "zero means missing?": "0이 결측?",
-    "far values": "먼 값",
+    "far values": "극단값",
     "{n} value": "값 {n}개",
     "{missing:.0f} % missing": "{missing:.0f} % 결측",
     "one value in {top:.1f} %": "한 값이 {top:.1f} %",
     "0 in {zero:.0f} %": "0이 {zero:.0f} %",
-    "{far:.1f} % far out": "{far:.1f} %가 멂",
+    "{far:.1f} % far out": "{far:.1f} %가 범위 밖",
     # ---- time
     "A holdout of the last {share:.0f} % would meet users never seen before in {users} of its rows, and items in {items}; half the items live "
     "{days:,.0f} days or longer":
         "마지막 {share:.0f} %를 떼어 두면 처음 보는 사용자가 행의 {users}, 처음 보는 아이템이 {items}입니다. 아이템의 절반은 {days:,.0f}일 이상 "
         "선택됩니다",
-    " · from {first} to {end}; the last {share:.0f} % cover {days:,.0f} days; life: from the first to the last of {n:,} items' interactions":
-        " · {first}–{end}; 마지막 {share:.0f} %는 {days:,.0f}일에 걸침; 수명: 아이템 {n:,}개의 첫 상호작용부터 마지막까지",
+    "Too many rows share the last moment for a temporal holdout; half the items live {days:,.0f} days or longer":
+        "마지막 시각에 몰린 행이 너무 많아 시간 분할을 할 수 없습니다. 아이템의 절반은 {days:,.0f}일 이상 선택됩니다",
+    " · from {first} to {end}; ": " · {first}–{end}; ",
+    "the last {share:.0f} % cover {days:,.0f} days; ": "마지막 {share:.0f} %는 {days:,.0f}일에 걸침; ",
+    "life: from the first to the last of {n:,} items' interactions": "수명: 아이템 {n:,}개의 첫 상호작용부터 마지막까지",
     "Arrivals over time, cumulative curve of item lives, and bars of unseen users and items in temporal holdouts. {sentence}.":
         "시간에 따른 유입, 아이템 수명 누적 곡선, 시간 분할에서 처음 보는 사용자와 아이템의 막대. {sentence}.",
     "Arrivals": "유입",
@@ -230,8 +235,9 @@ KOREAN = {
     "Temporal holdout": "시간 분할",
     "% of the held-out rows": "떼어 둔 행의 %",
     "{name} has neither timestamps nor dates": "{name}: 시각도 날짜도 없습니다",
-    "The log has no timestamps; the dates of {name} run from {first} to {end}, the busiest quarter of the {period}s holding {share:.0f} %":
-        "로그에 시각이 없습니다. {name} 날짜는 {first}부터 {end}까지이며, 가장 몰린 4분의 1({period} 단위)에 {share:.0f} %가 있습니다",
+    "The log has no timestamps; the dates of {name} run from {first} to {end}, {share:.0f} % of them in the busiest {period}, from {busiest} on":
+        "로그에 시각이 없습니다. {name} 날짜는 {first}부터 {end}까지이며, 가장 많은 {period}({busiest}부터)에 {share:.0f} %가 있습니다",
+    "; {n} further columns of dates": "; 날짜 열 {n}개 더 있음",
     " · rows with a date: ": " · 날짜가 있는 행: ",
     " · item life and a temporal holdout need timestamps in the log": " · 아이템 수명과 시간 분할은 로그에 시각이 있어야 합니다",
     "Bars over time for {n} columns of dates. {sentence}.": "날짜 열 {n}개의 시간별 막대. {sentence}.",
@@ -240,8 +246,8 @@ KOREAN = {
     "interactions a quarter": "분기별 상호작용 수", "interactions a year": "연도별 상호작용 수",
     "rows a day": "하루 행 수", "rows a week": "주별 행 수", "rows a month": "월별 행 수", "rows a quarter": "분기별 행 수", "rows a year": "연도별 행 수",
     # ---- cold start
-    "{users} of users and {items} of items have at most 2 interactions": "상호작용이 2건 이하인 비율: 사용자 {users}, 아이템 {items}",
-    "; {users:,} users and {items:,} items have not a single one": ". 하나도 없는 사용자 {users:,}명, 아이템 {items:,}개",
+    "At most 2 interactions: {users} of the users, {items} of the items": "상호작용 2건 이하: 사용자 {users}, 아이템 {items}",
+    "; users without any: {users:,}, items: {items:,}": "; 하나도 없는 사용자 {users:,}명, 아이템 {items:,}개",
     " · without interactions only popularity or features can serve; orange: at most 2, of which a split takes away some":
         " · 상호작용이 없으면 인기 순이나 특성으로만 추천할 수 있음; 주황색: 2건 이하, 분할하면 여기서 더 줄어듦",
     "Two bar charts, users and items by their number of interactions. {sentence}.": "상호작용 수별 사용자와 아이템 막대. {sentence}.",
@@ -251,6 +257,7 @@ KOREAN = {
     "share of users": "사용자 비율",
     "share of items": "아이템 비율",
     # ---- a split
+    "{name}: the split {split} holds nothing out": "{name}: 분할 {split}(으)로는 떼어 둘 행이 없습니다",
     "Lopsided: in {where}, {part} and train differ by up to {gap:.1f} points (chance alone: {chance:.1f})":
         "치우침: {where}에서 {part}, train 차이가 최대 {gap:.1f}점입니다(우연만으로는 {chance:.1f})",
     "Not lopsided: {part} and train differ by at most {gap:.1f} points, in {where} (chance alone: {chance:.1f})":

@@ -75,7 +75,7 @@ def test_table_by_name():
     table = FeatureTable(4, [numeric("age", USERS, ["a"], [1]), categorical("word", USERS, ["a"], ["x"])])
     assert table.names == ("age", "word") and len(table) == 2
     assert [feature.name for feature in table.select(["word", "age"])] == ["word", "age"]
-    with pytest.raises(KeyError, match="no feature 'agee'; there are age, word"):
+    with pytest.raises(KeyError, match="no feature 'agee'; did you mean 'age'"):
         table["agee"]
 
 

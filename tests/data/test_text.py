@@ -86,4 +86,4 @@ def test_title_words():
     assert list(zip(keys, typed, words)) == [
         (1, "The", "the"), (1, "Matrix", "matrix"), (2, "기생충", "기생충"), (2, "Bug's", "bug's"), (2, "Life", "life"),
     ]  # fmt: skip
-    assert title_words([1], ["달 ..."])[2].tolist() == []  # one letter
+    assert title_words([1], ["달 A ..."])[2].tolist() == ["달"]

@@ -186,3 +186,11 @@ def test_timestamp_false_reads_without_a_time(bare):
     (bare / "interactions.csv").write_text("user_id,item_id,time\na,10,soon\n", encoding="utf-8")
     describe(bare, "timestamp: false")
     assert read_dataset(bare).interactions.timestamps is None
+
+
+@pytest.mark.parametrize("log", ["sub/clicks.csv", "../clicks.csv", ".clicks.csv"])
+def test_a_log_elsewhere_is_refused(tmp_path, log):
+    """Its bytes would not be among the files by which a folder is known."""
+    describe(tmp_path, f"log: {log}", "user: who", "item: what")
+    with pytest.raises(ValueError, match="must be the name of a file in the same folder"):
+        read(tmp_path)

@@ -80,11 +80,11 @@ def test_real_data_is_not_called_synthetic(dataset):
 
 def test_the_sentences_say_what_was_planted(dataset, timed):
     assert draw("association", dataset, seed=1).sentence.startswith(
-        "degree of the user and education of the item go together most clearly"
+        "degree of the user and 키워드 of the item go together most clearly"
     )
     sentence = draw("lift", dataset, pair=["degree", "education"]).sentence
     assert sentence.startswith("Users with degree “디자인” choose items with education “2”")
-    assert "1 users and 0 items have not a single one" in figures.cold_start(dataset).sentence
+    assert "users without any: 1, items: 0" in figures.cold_start(dataset).sentence
     assert "Not lopsided" in figures.split_side_by_side(dataset, seed=1).sentence
     assert draw("information", dataset).sentence.startswith("degree of the user tells most")
     assert "1 zero means missing?" in figures.column_quality(dataset).sentence
@@ -94,14 +94,14 @@ def test_the_sentences_say_what_was_planted(dataset, timed):
 
 
 def test_a_pair_that_is_not_there(dataset):
-    with pytest.raises(KeyError, match="no feature 'age'; there are degree"):
+    with pytest.raises(KeyError, match="no feature 'age'. There are degree"):
         figures.lift(dataset, pair=["age", "education"])
     with pytest.raises(ValueError, match="one user feature and one item feature"):
         figures.lift(dataset, pair=["degree"])
     preferred = draw("lift", dataset, preferred=["희망연봉", "education"]).sentence
-    assert preferred.startswith("Users with 희망연봉")
+    assert preferred.startswith("No label of 희망연봉 goes with a label of education more or less often")
     assert draw("lift", dataset, preferred=["age", "education"]).sentence.startswith("Users with degree")
-    assert draw("lift", dataset, pair=["상수", "education"], preferred=["degree", "education"]).sentence.startswith("Users with 상수")
+    assert draw("lift", dataset, pair=["상수", "education"], preferred=["degree", "education"]).sentence.startswith("No label of 상수")
 
 
 def test_many_features_and_labels_still_fit(dataset):

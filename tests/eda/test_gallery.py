@@ -5,9 +5,11 @@ import json
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from recsys_lib.datasets import read_dataset, source_files
@@ -185,13 +187,25 @@ def test_a_read_only_gallery_shows_what_is_there(data, out, draw, monkeypatch, c
     assert "Permission denied" in capsys.readouterr().out
 
 
-def test_nothing_to_draw_is_said_and_leaves_nothing(data, out):
+def test_nothing_to_draw_is_said_and_kept_without_a_picture(data, out):
+    there, calls = [True], []
+
+    @reads("interactions")
     def draw(dataset):
+        calls.append(1)
+        if there[0]:
+            return Drawing(1)
         raise NothingToDraw("toy has no features of users")
 
-    shown = Gallery(data, out).show("one", draw)
-    assert isinstance(shown, Skipped) and repr(shown) == "one: nothing to draw: toy has no features of users"
-    assert not out.exists()
+    Gallery(data, out).show("one", draw)
+    there[0] = False
+    (data / "interactions.csv").write_text("user_id,item_id\nu1,a\n", encoding="utf-8")
+    for has_read in (True, False):
+        gallery = Gallery(data, out)
+        shown = gallery.show("one", draw)
+        assert isinstance(shown, Skipped) and repr(shown) == "one: nothing to draw: toy has no features of users"
+        assert gallery.has_read == has_read and "0 pictures kept" in repr(gallery)
+    assert len(calls) == 2 and not list(out.rglob("*.png")) and "one.png" not in (out / "README.md").read_text(encoding="utf-8")
 
 
 def test_an_error_while_drawing_rises_and_leaves_the_old_picture(data, out, draw):
@@ -240,7 +254,6 @@ def test_the_code_of_a_figure_is_its_file_and_what_that_imports():
 def test_code_of_figures_differs_and_line_ends_do_not_count(tmp_path):
     codes = {code_of(getattr(figures, name)) for name in figures.__all__}
     assert len(codes) >= 11  # association and lift share a file, spelling and telling_words another
-    assert code_of(partial(figures.density, language="ko")) == code_of(figures.density)
     (tmp_path / "a.py").write_bytes(b"a = 1\n")
     (tmp_path / "b.py").write_bytes(b"a = 1\r\n")
     assert code_fingerprint([tmp_path / "a.py"]) == code_fingerprint([tmp_path / "b.py"])
@@ -255,6 +268,7 @@ def test_another_text_of_the_code_draws_again(data, out, draw, monkeypatch):
 def test_a_changed_reader_reads_and_draws_only_what_differs(data, out, draw, monkeypatch):
     Gallery(data, out).show("one", draw)
     monkeypatch.setattr(module, "code_fingerprint", lambda paths: "another")
+    monkeypatch.setattr(module, "changed_since_import", lambda: [])
     gallery = Gallery(data, out)
     assert gallery.show("one", draw).drawn_because == "" and gallery.has_read and len(draw.calls) == 1
 
@@ -270,7 +284,76 @@ def test_a_figure_of_ones_own_is_known_by_its_text(data, out):
         return Drawing(1 + 1)
 
     assert Gallery(data, out).show("own", draw).drawn_because == "changed: code"
-    assert code_of(len) == "unknown"
+    assert code_of(len) == ""
+    exec("def made(dataset): return draw(dataset)", names := {"draw": draw})
+    assert [Gallery(data, out).show("made", names["made"]).drawn_because for _ in range(2)] == ["not drawn yet", "its code has no text"]
+
+
+def test_what_partial_has_fixed_is_a_parameter(data, out, draw):
+    for k, because in ((5, "not drawn yet"), (5, ""), (7, "changed: parameters")):
+        assert Gallery(data, out).show("one", partial(draw, k=k)).drawn_because == because
+    assert Gallery(data, out).show("one", draw, k=7).drawn_because == ""
+    with pytest.raises(TypeError, match="by name"):
+        Gallery(data, out).show("one", partial(draw, 7))
+
+
+def test_the_code_of_the_readers_is_all_that_they_import():
+    names = {path.relative_to(module.LIBRARY).as_posix() for path in module.reader_files()}
+    assert {"datasets/job_postings.py", "data/text.py", "data/columns.py", "data/files.py", "datasets/log.py"} <= names
+    assert "datasets/sample.py" not in names
+
+
+def test_a_reader_that_adds_a_column_redraws_the_columns(data, out, monkeypatch):
+    """The bytes are the same, the tables are not."""
+    calls = []
+    draw = reads("tables")(lambda dataset: calls.append(1) or Drawing(len(calls)))
+    Gallery(data, out).show("07", draw)
+    real = module.read_dataset
+    monkeypatch.setattr(module, "code_fingerprint", lambda paths: "another")
+    monkeypatch.setattr(module, "changed_since_import", lambda: [])
+    monkeypatch.setattr(module, "read_dataset", lambda folder: replace(real(folder), tables={"more": pd.DataFrame({"x": [1]})}))
+    assert Gallery(data, out).show("07", draw).drawn_because == "changed: tables"
+
+
+def test_a_kernel_with_old_code_keeps_nothing(data, out, draw, monkeypatch, capsys):
+    monkeypatch.setitem(module._AT_IMPORT, module.LIBRARY / "eda" / "words.py", "as it was")
+    assert isinstance(Gallery(data, out).show("one", draw), Picture)
+    assert not list(out.rglob("*.png")) and "words.py changed after this kernel began" in capsys.readouterr().out
+
+
+def test_an_open_gallery_notices_other_files(data, out, draw):
+    gallery = Gallery(data, out)
+    gallery.show("one", draw)
+    kept = (data / "interactions.csv").read_bytes()
+    (data / "interactions.csv").write_text("user_id,item_id\nu1,a\nu9,z\n", encoding="utf-8")
+    assert gallery.show("one", draw).drawn_because == "changed: interactions" and len(gallery.dataset.interactions) == 2
+    (data / "interactions.csv").write_bytes(kept)
+    assert Gallery(data, out).show("one", draw).drawn_because == "changed: interactions", "the picture is of the other files"
+
+
+@pytest.mark.parametrize("figures_of", ['{"one": null}', '{"one": "x"}', '{"one": {"png": "00"}}', "[]", "3"])
+def test_a_manifest_that_is_wrong_inside_breaks_nothing(data, out, draw, figures_of):
+    Gallery(data, out).show("two", draw)
+    (out / "broken").mkdir()
+    for folder in ("broken", "interactions"):
+        text = f'{{"data_set": "x", "sources": {{}}, "description": [], "figures": {figures_of}}}'
+        (out / folder / "manifest.json").write_text(text, encoding="utf-8")
+    assert Gallery(data, out).show("one", draw).drawn_because == "not drawn yet"
+    assert "one.png" in (out / "README.md").read_text(encoding="utf-8")
+
+
+def test_what_a_colleague_drew_meanwhile_is_kept(data, out, draw, monkeypatch):
+    real = module.read_dataset
+
+    def slowly(folder):
+        monkeypatch.setattr(module, "read_dataset", real)
+        Gallery(data, out).show("colleague", draw)
+        return real(folder)
+
+    monkeypatch.setattr(module, "read_dataset", slowly)
+    gallery = Gallery(data, out)
+    gallery.describe()
+    assert list(gallery.manifest()["figures"]) == ["colleague"]
 
 
 def test_a_part_that_there_is_not():

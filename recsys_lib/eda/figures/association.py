@@ -38,8 +38,8 @@ def association(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, language
     table = statistics.associations(
         dataset.interactions, dataset.all_user_features, dataset.all_item_features, seed=seed, shuffles=shuffles
     )
-    one_label = (table["user_labels"] < 2) | (table["item_labels"] < 2)
-    table.loc[one_label & (table["measure"] == "V"), "value"] = np.nan
+    if not table["value"].notna().any():
+        raise NothingToDraw(t("{name} has no feature with two values").format(name=dataset.name))
     table["beyond"] = table["value"] - table["chance"]
     above, best = int(table["above_chance"].sum()), table.iloc[0]
     grids, (rows_left, columns_left) = _grids_of(table)
@@ -120,6 +120,8 @@ def lift(
         pair = preferred
     if not pair:
         table = statistics.associations(log, users, items, seed=seed, shuffles=shuffles)
+        if not table["value"].notna().any():
+            raise NothingToDraw(t("{name} has no feature with two values").format(name=dataset.name))
         pair = tuple(table.loc[0, ["user_feature", "item_feature"]])
     if len(pair) != 2:
         raise ValueError(f"a pair is one user feature and one item feature; got {list(pair)}")
@@ -141,9 +143,13 @@ def lift(
         name: table.pivot(index="user_label", columns="item_label", values=name).loc[rows, columns]
         for name in ("lift", "count", "told")
     }
-    sentence = t(
+    sentence = (
+        t("No label of {user} goes with a label of {item} more or less often than chance would have it; over all, Cramér's V is {v:.3f}")
+        if far["told"] < BEYOND_CHANCE
+        else t(
         "Users with {user} “{user_label}” choose items with {item} “{item_label}” {lift:.2f} times as often as chance would have it "
         "({count:,} times, {expected:,.0f} expected); over all, Cramér's V is {v:.3f}"
+        )
     ).format(
         user=pair[0], user_label=plots.shorten(far["user_label"], 26), item=pair[1], item_label=plots.shorten(far["item_label"], 26),
         lift=far["lift"], count=far["count"], expected=far["expected"], v=v,
@@ -178,7 +184,8 @@ def lift(
         totals = table.groupby("user_label")["count"].sum()
         values.index = [f"{plots.shorten(label, 24)} ({totals[label]:,})" for label in values.index]
         plots.heat_map(axes, values, texts=texts, muted=muted, colours=plots.LESS_AND_MORE, limits=(-reach, reach))
-        axes.set(xlabel=t("{name} of the item").format(name=pair[1]), ylabel=t("{name} of the user").format(name=pair[0]))
+        axes.set_xlabel(t("{name} of the item").format(name=plots.shorten(pair[1], 60)))
+        axes.set_ylabel(t("{name} of the user").format(name=plots.shorten(pair[0], 26)))
     return figure
 
 

@@ -23,12 +23,11 @@ def cold_start(dataset: Dataset, *, language: str = "en") -> Plot:
     table = statistics.cold_start(dataset.interactions)
     few = table[table["interactions"].isin(["0", "1", "2"])].groupby("side")["share"].sum()
     none = table[table["interactions"] == "0"].set_index("side")["n"]
-    sentence = t("{users} of users and {items} of items have at most 2 interactions").format(
-        users=_share(few["users"], t), items=_share(few["items"], t)
+    sentence = t("At most 2 interactions: {users} of the users, {items} of the items").format(
+        users=percent(few["users"]), items=percent(few["items"])
     )
-    sentence = sentence[0].upper() + sentence[1:]
     if none.sum():
-        sentence += t("; {users:,} users and {items:,} items have not a single one").format(users=none["users"], items=none["items"])
+        sentence += t("; users without any: {users:,}, items: {items:,}").format(users=none["users"], items=none["items"])
     figure = plots.Plot(
         sentence,
         height=3.5,
@@ -46,7 +45,3 @@ def cold_start(dataset: Dataset, *, language: str = "en") -> Plot:
             axes.set(title=t(title).format(n=part["n"].sum()), xlabel=t(label), ylabel=t("interactions"))
         figure.axes[1].set_ylabel("")
     return figure
-
-
-def _share(share: float, t) -> str:
-    return percent(share) if share else t("none")

@@ -52,7 +52,8 @@ def column_quality(dataset: Dataset, *, language: str = "en") -> Plot:
         + ", ".join(f"{name} {len(frame):,}" for name, frame in dataset.tables.items())
         + t(" · far: beyond the quartiles by more than {fence} quartile distances; {n} columns without a finding are left out").format(
             fence=statistics.FAR_FENCE, n=len(table) - len(striking) if len(striking) else len(table) - len(shown)
-        ),
+        )
+        + (t("; {n} further ones with a finding").format(n=len(striking) - len(shown)) if len(striking) > len(shown) else ""),
         synthetic=dataset.synthetic,
         alt_text=t("Stacked bars of missing values, zeros and the commonest value for {n} columns. {sentence}.").format(n=len(shown), sentence=sentence),
     )
@@ -71,7 +72,7 @@ def column_quality(dataset: Dataset, *, language: str = "en") -> Plot:
             left = left + widths
         for row, column in zip(rows, shown.itertuples()):
             axes.annotate(_finding(column, t), (101, row), va="center", fontsize=7.5, annotation_clip=False)
-        axes.set_yticks(rows, [f"{column.table}.{column.column}" for column in shown.itertuples()])
+        axes.set_yticks(rows, [plots.shorten(f"{column.table}.{column.column}", 34) for column in shown.itertuples()])
         axes.set(xlim=(0, 142), ylim=(len(shown) - 0.4, -0.6))
         axes.set_xticks([0, 25, 50, 75, 100], ["0", "25", "50", "75", "100 %"])
         axes.set_xlabel(t("% of the table's rows"), x=0.35)

@@ -72,7 +72,7 @@ def competition(dataset: Dataset, *, seed: int = 7, language: str = "en") -> Plo
                 textcoords="offset points",
                 va="center",
                 fontsize=7,
-                color="white",
+                color="white" if pair.cosine > 0.45 * pairs["cosine"].max() else plots.INK,
             )
         left.set_yticks(rows, labels, fontsize=7 if "\n" in labels[0] else 8)
         left.invert_yaxis()

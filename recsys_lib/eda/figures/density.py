@@ -26,6 +26,7 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
         NothingToDraw: there are no interactions.
     """
     from matplotlib.colors import LogNorm
+    from matplotlib.ticker import NullLocator
 
     from recsys_lib.display import plots
 
@@ -65,6 +66,7 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
         bar = figure.colorbar(mesh, ax=left, pad=0.02, aspect=26, label=t("% of the pairs filled (log scale)"))
         bar.outline.set_visible(False)
         bar.ax.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+        bar.ax.yaxis.set_minor_locator(NullLocator())
         left.invert_yaxis()
         left.grid(False)
         left.set(title=t("Where the matrix is filled"), xlabel=t("% of items, most popular first"), ylabel=t("% of users, most active first"))
@@ -87,4 +89,4 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
 
 
 def _filled(share: float) -> str:
-    return f"{100 * share:#.2g} %"
+    return f"{np.format_float_positional(100 * share, precision=2, fractional=False, unique=False)} %"

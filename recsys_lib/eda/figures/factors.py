@@ -33,7 +33,7 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
     t = words(language)
     need_interactions(dataset, t)
     log = statistics.of_some_users(dataset.interactions, seed=seed, most_rows=MOST_ROWS)
-    if min(log.n_users, log.n_items) < 10 or log.user_counts.max(initial=0) < 3:
+    if min((log.user_counts > 0).sum(), (log.item_counts > 0).sum()) < 10 or log.user_counts.max(initial=0) < 3:
         raise NothingToDraw(t("{name} is too small for a spectrum").format(name=dataset.name))
     real, chance = statistics.spectrum(log, max(FACTORS), seed=seed)
     beyond = int((real > chance[0]).sum())
@@ -62,8 +62,8 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
         height=4.2,
         footer=size_of(dataset, t)
         + t(
-            " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: items dealt "
-            "anew; recall on one validation row each of {users:,} users, no training"
+            " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: one log whose rows have swapped their items; "
+            "recall on one validation row each of {users:,} users, no training"
         ).format(users=int(best["users"]))
         + (t("; users drawn with about {n:,} interactions").format(n=MOST_ROWS) if len(log) < len(dataset.interactions) else ""),
         synthetic=dataset.synthetic,
@@ -73,7 +73,7 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
         left, right = figure.subplots(1, 2)
         place = np.arange(1, len(real) + 1)
         left.plot(place, real, color=plots.BLUE, label=t("the data"))
-        left.plot(place, chance, color=plots.GREY, linestyle=(0, (4, 2)), label=t("chance: items dealt anew"))
+        left.plot(place, chance, color=plots.GREY, linestyle=(0, (4, 2)), label=t("chance: items swapped"))
         left.axvspan(0.9, max(beyond, 0.9), color=plots.SKY, alpha=0.18, linewidth=0)
         left.set_xscale("log")
         left.set_xlim(0.9, len(real) * 1.1)

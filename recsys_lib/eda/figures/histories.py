@@ -32,17 +32,21 @@ def histories_and_popularity(dataset: Dataset, *, k: int = 5, language: str = "e
     lists = statistics.recall_without_learning(log, k).set_index("list")["recall"]
     lengths = log.user_counts[log.user_counts > 0]
     median = np.median(lengths)
+    held = t("The {items:,} most popular items ({top:.0f} %) hold {share:.0f} % of the interactions (Gini {gini:.2f})").format(
+        items=tail["items"].iloc[-1],
+        top=100 * tail["items"].iloc[-1] / log.n_items,
+        share=100 * tail["share_of_interactions"].iloc[-1],
+        gini=statistics.gini(log.item_counts),
+    )
+    reached = (
+        t("; a popularity list would reach recall@{k} {popularity}, a random one {random}").format(
+            k=k, popularity=small(lists["popularity"]), random=small(lists["random"])
+        )
+        if lists.notna().all()
+        else t("; no user has two rows, so nothing can be held out")
+    )
     figure = plots.Plot(
-        t(
-            "The most popular 20 % of items hold {share:.0f} % of the interactions (Gini {gini:.2f}); "
-            "a popularity list would reach recall@{k} {popularity}, a random one {random}"
-        ).format(
-            share=100 * tail["share_of_interactions"].iloc[-1],
-            gini=statistics.gini(log.item_counts),
-            k=k,
-            popularity=small(lists["popularity"]),
-            random=small(lists["random"]),
-        ),
+        held + reached,
         height=4.2,
         footer=size_of(dataset, t)
         + t(
@@ -90,7 +94,7 @@ def histories_and_popularity(dataset: Dataset, *, k: int = 5, language: str = "e
         middle.set(title=t("Popularity"), xlabel=t("% of items, most popular first"), ylabel=t("% of interactions"))
         middle.set(xlim=(-2, 102), ylim=(-2, 102))
 
-        both = lists[["random", "popularity"]]
+        both = lists[["random", "popularity"]].fillna(0)
         bars = right.bar([t("random"), t("popularity")], both, color=[plots.GREY, plots.BLUE], width=0.6)
         right.bar_label(bars, [small(value) for value in both], fontsize=8, padding=2)
         right.set(title=t("Without learning"), ylabel=f"recall@{k}")

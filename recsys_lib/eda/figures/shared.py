@@ -38,7 +38,9 @@ def small(value: float) -> str:
 
 
 def percent(share: float) -> str:
-    digits = 1 if 0.001 <= share or share == 0 else 2
+    if share == 0:
+        return "0 %"
+    digits = 1 if share >= 0.001 else 2
     return f"{100 * share:.{digits}f} %"
 
 

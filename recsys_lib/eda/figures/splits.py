@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from recsys_lib.data.splits import make_split
+from recsys_lib.data.splits import make_split, split_named
 from recsys_lib.datasets.base import Dataset
-from recsys_lib.eda.figures.shared import need_interactions, plain_log_axis
+from recsys_lib.eda.figures.shared import NothingToDraw, need_interactions, plain_log_axis
 from recsys_lib.eda.parts import reads
 from recsys_lib.eda.statistics import splits as statistics
 from recsys_lib.eda.words import words
@@ -26,13 +26,20 @@ def split_side_by_side(dataset: Dataset, *, split: str = "leave_one_out_random",
     Args:
         split: a name that make_split knows.
     Raises:
-        ValueError: make_split does not know it, or it does not fit the data.
+        ValueError: make_split does not know it.
+        NothingToDraw: it does not fit the data.
     """
     from recsys_lib.display import plots
 
     t = words(language)
     need_interactions(dataset, t)
-    made = make_split(split, dataset.interactions, seed=seed)
+    split_named(split)  # a misspelt name is an error, not a split that does not fit
+    try:
+        made = make_split(split, dataset.interactions, seed=seed)
+    except ValueError as error:
+        raise NothingToDraw(str(error)) from error
+    if not len(made.train) or not len(made.validation) + len(made.test):
+        raise NothingToDraw(t("{name}: the split {split} holds nothing out").format(name=dataset.name, split=split))
     profiles = statistics.split_profiles(made)
     gaps = statistics.split_gaps(profiles)
     held_out = "test" if (gaps["part"] == "test").any() else "validation"
@@ -47,7 +54,7 @@ def split_side_by_side(dataset: Dataset, *, split: str = "leave_one_out_random",
         where={"item_popularity": t("the popularity of the items"), "user_activity": t("the activity of the users")}[worst],
         part=t(held_out),
         gap=100 * gap,
-        chance=100 * chance,
+        chance=min(100 * chance, 100),
     )
     parts = {"train": made.train, "validation": made.validation, "test": made.test}
     unseen = {

@@ -42,11 +42,11 @@ def spelling(dataset: Dataset, *, language: str = "en") -> Plot:
     ).format(labels=most["labels"], feature=most["feature"], spellings=most["spellings"], share=100 * most["merged"] / most["rows"])
     figure = plots.Plot(
         sentence,
-        height=max(2.3 + 0.5 * len(table), 1.7 + 0.46 * len(examples)),
+        height=max(2.7 + 0.45 * len(table), 1.7 + 0.46 * len(examples)),
         footer=f"{dataset.title} · "
         + t("rows of text: ")
         + ", ".join(f"{row.feature} {row.rows:,}" for row in table.itertuples())
-        + t(" · spaces, punctuation and capitals do not count, and certificates lose their suffixes"),
+        + t(" · how a text was made comparable is said by the reader of these data"),
         synthetic=dataset.synthetic,
         alt_text=t("Spellings and labels of {n} features of free text, with examples. {sentence}.").format(n=len(table), sentence=sentence),
     )
@@ -59,10 +59,10 @@ def spelling(dataset: Dataset, *, language: str = "en") -> Plot:
         for row, before, after in zip(rows, table["spellings"], table["labels"]):
             said = f"{before:,} → {after:,}" if before != after else f"{before:,}"
             left.annotate(said, (before, row), xytext=(0, 8), textcoords="offset points", ha="center", fontsize=8)
-        left.set_yticks(rows, table["feature"])
-        left.set(ylim=(len(table) - 0.4, -0.75), title=t("Before and after"), xlabel=t("distinct texts"))
+        left.set_yticks(rows, [plots.shorten(name, 24) for name in table["feature"]])
+        left.set(ylim=(len(table) - 0.4, -0.75), xlabel=t("distinct texts before and after"))
         left.set_xlim(0, 1.15 * table["spellings"].max())
-        left.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=2, handletextpad=0.2, columnspacing=1.2, borderaxespad=0)
+        left.legend(loc="lower left", bbox_to_anchor=(0, 1.0), ncols=2, handletextpad=0.2, columnspacing=1.2, borderaxespad=0)
         left.grid(False, axis="y")
         left.tick_params(axis="y", length=0)
         if right is not None:
@@ -83,7 +83,7 @@ def _examples(axes, examples, t) -> None:
 
 
 @reads("interactions", "user_features", "item_features", "spellings")
-def telling_words(dataset: Dataset, *, language: str = "en") -> Plot:
+def telling_words(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, language: str = "en") -> Plot:
     """The words of users (or items) that go most clearly with a label of the other side, with their lift.
 
     Raises:
@@ -94,11 +94,12 @@ def telling_words(dataset: Dataset, *, language: str = "en") -> Plot:
     t = words(language)
     need_features(dataset, t)
     table = statistics.telling_words(
-        dataset.interactions, dataset.all_user_features, dataset.all_item_features, text=tuple(dataset.spellings), n=10 * MOST_BARS
-    )
+        dataset.interactions, dataset.all_user_features, dataset.all_item_features, seed=seed, text=tuple(dataset.spellings),
+        shuffles=shuffles, n=10 * MOST_BARS,
+    )  # fmt: skip
     table = table.groupby(["other_feature", "label"], sort=False).head(OF_ONE_LABEL).head(MOST_BARS)
     if not len(table):
-        raise NothingToDraw(t("{name} has no words that could separate choices").format(name=dataset.name))
+        raise NothingToDraw(t("{name} has no words that separate choices more than chance would").format(name=dataset.name))
     first, sides = table.iloc[0], {"user": t("of the user"), "item": t("of the item")}
     sentence = t(
         "“{word}” ({feature} {side}) separates best: {lift:.2f} times as often with {other} “{label}” as chance would have it "
@@ -112,9 +113,9 @@ def telling_words(dataset: Dataset, *, language: str = "en") -> Plot:
         height=1.9 + 0.24 * len(table),
         footer=size_of(dataset, t)
         + t(
-            " · each word with the label that it goes with most clearly, at most {n} words a label; clear: the deviation from "
-            "independence, damped by the length of histories"
-        ).format(n=OF_ONE_LABEL),
+            " · each word with the label that it goes with most clearly, the clearest first, at most {n} words a label; only what stands "
+            "above chance in 95 of 100 deals of words and of labels ({shuffles} each)"
+        ).format(n=OF_ONE_LABEL, shuffles=shuffles),
         synthetic=dataset.synthetic,
         alt_text=t("Bars of the lift of {n} words. {sentence}.").format(n=len(table), sentence=sentence),
     )
@@ -129,10 +130,10 @@ def telling_words(dataset: Dataset, *, language: str = "en") -> Plot:
                 axes.barh(rows[some], table["lift"][some] - 1, left=1, color=colour, height=0.72, label=label)
         for row, found in zip(rows, table.itertuples()):
             said = t("{other} {label}: {lift:.2f} times ({count:,}, expected {expected:,.0f})").format(
-                other=found.other_feature, label=plots.shorten(found.label, 18), lift=found.lift, count=found.count, expected=found.expected
+                other=plots.shorten(found.other_feature, 20), label=plots.shorten(found.label, 18), lift=found.lift, count=found.count, expected=found.expected
             )
             axes.annotate(said, (found.lift, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7.5)
-        axes.set_yticks(rows, [f"{plots.shorten(one.word, 22)}  ({one.feature})" for one in table.itertuples()])
+        axes.set_yticks(rows, [f"{plots.shorten(one.word, 22)}  ({plots.shorten(one.feature, 22)})" for one in table.itertuples()])
         axes.set_ylim(len(table) - 0.4, -0.6)
         axes.set_xlim(1, 1 + 1.75 * (float(table["lift"].max()) - 1))
         axes.set_xlabel(t("times as often as if word and label were independent (1)"))

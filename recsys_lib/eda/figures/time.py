@@ -32,7 +32,7 @@ def time(dataset: Dataset, *, language: str = "en") -> Plot:
     dates = dates_of(dataset.tables)
     if not dates:
         raise NothingToDraw(t("{name} has neither timestamps nor dates").format(name=dataset.name))
-    return _of_the_tables(dataset, dict(list(dates.items())[:MOST_DATES]), t)
+    return _of_the_tables(dataset, dict(list(dates.items())[:MOST_DATES]), len(dates) - MOST_DATES, t)
 
 
 def _of_the_log(dataset: Dataset, lives, t) -> Plot:
@@ -41,19 +41,28 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
     log = dataset.interactions
     counts, period = statistics.arrivals(log.timestamps)
     gaps = statistics.holdout_gaps(log)
-    median, last = lives["days"].median(), gaps.iloc[0]
-    worst = gaps.loc[gaps["new_users"].add(gaps["new_items"]).idxmax()]
-    sentence = t(
-        "A holdout of the last {share:.0f} % would meet users never seen before in {users} of its rows, and items in {items}; "
-        "half the items live {days:,.0f} days or longer"
-    ).format(share=100 * worst["share"], users=percent(worst["new_users"]), items=percent(worst["new_items"]), days=median)
+    median = lives["days"].median()
+    gaps = gaps[gaps["rows"] > 0]  # where the last moment alone holds as much, nothing can be held out
+    if len(gaps):
+        worst = gaps.loc[gaps["new_users"].add(gaps["new_items"]).idxmax()]
+        sentence = t(
+            "A holdout of the last {share:.0f} % would meet users never seen before in {users} of its rows, and items in {items}; "
+            "half the items live {days:,.0f} days or longer"
+        ).format(share=100 * worst["share"], users=percent(worst["new_users"]), items=percent(worst["new_items"]), days=median)
+    else:
+        sentence = t("Too many rows share the last moment for a temporal holdout; half the items live {days:,.0f} days or longer").format(
+            days=median
+        )
     figure = plots.Plot(
         sentence,
         height=4.2,
         footer=size_of(dataset, t)
-        + t(" · from {first} to {end}; the last {share:.0f} % cover {days:,.0f} days; life: from the first to the last of {n:,} items' interactions").format(
-            first=_date(log.timestamps.min()), end=_date(log.timestamps.max()), share=100 * last["share"], days=last["days"], n=len(lives)
-        ),
+        + t(" · from {first} to {end}; ").format(first=_date(log.timestamps.min()), end=_date(log.timestamps.max()))
+        + "".join(
+            t("the last {share:.0f} % cover {days:,.0f} days; ").format(share=100 * last["share"], days=last["days"])
+            for _, last in gaps.head(1).iterrows()
+        )
+        + t("life: from the first to the last of {n:,} items' interactions").format(n=len(lives)),
         synthetic=dataset.synthetic,
         alt_text=t("Arrivals over time, cumulative curve of item lives, and bars of unseen users and items in temporal holdouts. {sentence}.").format(sentence=sentence),
     )
@@ -66,7 +75,7 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
             days = np.sort(lives[column].to_numpy())
             middle.step(days, 100 * np.arange(1, len(days) + 1) / len(days), where="post", color=colour, label=label)
         middle.set(title=t("Item life"), xlabel=t("days"), ylabel=t("% of items at or below"), ylim=(0, 102))
-        middle.legend(loc="best")
+        middle.legend(loc="lower left", bbox_to_anchor=(0, -0.36), borderaxespad=0, handlelength=1.4)
         thousands(middle.xaxis)
 
         width = 0.38
@@ -83,21 +92,25 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
     return figure
 
 
-def _of_the_tables(dataset: Dataset, dates: dict, t) -> Plot:
+def _of_the_tables(dataset: Dataset, dates: dict, n_left_out: int, t) -> Plot:
     from recsys_lib.display import plots
 
     spans = {name: statistics.arrivals(values) for name, values in dates.items()}
     name, (counts, period) = next(reversed(spans.items()))
-    share = counts.nlargest(max(1, len(counts) // 4)).sum() / counts.sum()
+    busiest = counts.idxmax()
     sentence = t(
-        "The log has no timestamps; the dates of {name} run from {first} to {end}, the busiest quarter of the {period}s holding {share:.0f} %"
-    ).format(name=name, first=_date(dates[name].min()), end=_date(dates[name].max()), period=t(period), share=100 * share)
+        "The log has no timestamps; the dates of {name} run from {first} to {end}, {share:.0f} % of them in the busiest {period}, from {busiest} on"
+    ).format(
+        name=name, first=_date(dates[name].min()), end=_date(dates[name].max()), period=t(period),
+        share=100 * counts.max() / counts.sum(), busiest=_date(busiest),
+    )  # fmt: skip
     figure = plots.Plot(
         sentence,
         height=3.6,
         footer=size_of(dataset, t)
         + t(" · rows with a date: ")
         + ", ".join(f"{name} {values.notna().sum():,}" for name, values in dates.items())
+        + (t("; {n} further columns of dates").format(n=n_left_out) if n_left_out > 0 else "")
         + t(" · item life and a temporal holdout need timestamps in the log"),
         synthetic=dataset.synthetic,
         alt_text=t("Bars over time for {n} columns of dates. {sentence}.").format(n=len(dates), sentence=sentence),

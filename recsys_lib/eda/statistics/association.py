@@ -28,13 +28,15 @@ def associations(
     """Bias-corrected Cramér's V of two features with labels; the correlation ratio where one is a number.
 
     A number of the user is compared over the labels of the item's feature, a number of the item over the labels of the
-    user's; of two numbers the item's is cut into quantile bins. A missing value takes no part.
+    user's; of two numbers the item's is cut into quantile bins. A missing value takes no part. Where a side has one label
+    only, there is nothing to compare and the value is NaN.
 
     Chance: the features are dealt anew among the users who have interactions, `shuffles` times, and among the items as
     often. A pair must pass the higher of the two levels: the rows of one user share the user's features, and the rows
     of one item the item's, so a table of chi-square quantiles would be too low. Each level is the mean of the deals and
-    so many of their deviations that in 95 of 100 deals no pair at all lies higher (Westfall and Young's maxT):
-    two hundred pairs are looked at, and at 5 % each ten would pass by luck.
+    so many of their deviations that in about 95 of 100 deals no pair at all lies higher (Westfall and Young's maxT):
+    two hundred pairs are looked at, and at 5 % each ten would pass by luck. Levels are found for the squares before the
+    correction cuts them off at 0, where chance has a spread of its own.
 
     Returns:
         one row a pair, the clearest first (by value less chance): user_feature, item_feature, measure ("V" or "η"),
@@ -46,32 +48,35 @@ def associations(
     if not len(user_features) or not len(item_features):
         return pd.DataFrame(columns=columns)
     active = np.flatnonzero(interactions.user_counts)
-    users = _Side([*user_features], max_labels, bins).of(active)
-    items = _Side([*item_features], max_labels, bins)
+    users, items = _Side([*user_features], max_labels, bins), _Side([*item_features], max_labels, bins)
     user_items = interactions.user_items().astype(np.float64)[active]
-    chosen = _dense(user_items @ items.matrix)  # (users, item columns)
-    choosers = _dense(user_items.T @ users.matrix)  # (items, user columns)
+    of_users = users.matrix[active]
+    chosen = (user_items @ items.matrix).toarray()  # (users, item columns): a few hundred columns
+    choosers = (user_items.T @ of_users).toarray()  # (items, user columns)
 
     def dealt_among_users(order: np.ndarray) -> _Cells:
-        return _cells(users.matrix[order].T @ chosen, users, items)
+        return _cells(of_users[order].T @ chosen, users, items)
 
     def dealt_among_items(order: np.ndarray) -> _Cells:
         return _cells((items.matrix[order].T @ choosers).T, users, items)
 
     real = dealt_among_users(np.arange(len(active)))
     generator = np.random.default_rng(seed)
-    chance = np.zeros_like(real.value)
+    level = np.zeros_like(real.square)
     for deal, size in ((dealt_among_users, len(active)), (dealt_among_items, interactions.n_items)):
         if shuffles:
-            chance = np.maximum(chance, level_of_chance([deal(generator.permutation(size)).value for _ in range(shuffles)]))
+            level = np.maximum(level, level_of_chance([deal(generator.permutation(size)).square for _ in range(shuffles)]))
+    comparable = (real.user_labels >= 2) & (real.item_labels >= 2)
+    value = np.where(comparable, np.sqrt(np.maximum(real.square, 0)), np.nan)
+    chance = np.where(comparable, np.sqrt(level), np.nan)
     rows = [
         (
             user,
             item,
             "η" if users.is_number[r] or items.is_number[c] else "V",
-            real.value[r, c],
+            value[r, c],
             chance[r, c],
-            bool(real.value[r, c] > chance[r, c]),
+            bool(value[r, c] > chance[r, c]),
             int(real.n[r, c]),
             int(real.user_labels[r, c]),
             int(real.item_labels[r, c]),
@@ -80,16 +85,19 @@ def associations(
         for c, item in enumerate(items.names)
     ]
     table = pd.DataFrame(rows, columns=columns)
-    return table.iloc[np.argsort(table["chance"] - table["value"], kind="stable")].reset_index(drop=True)
+    return table.iloc[np.argsort(table["chance"] - table["value"], kind="stable")].reset_index(drop=True)  # NaN last
 
 
 def level_of_chance(dealt: list[np.ndarray]) -> np.ndarray:
-    """From S arrays of what deals gave: the level that no entry of a further deal passes, in 95 of 100 (maxT)."""
+    """From S arrays of what deals gave: the level that no entry of a further deal passes, in about 95 of 100 (maxT).
+
+    No entry's level is below what 98 of 100 of its own deals gave: a rare label has few possible values, and a long tail.
+    """
     values = np.stack(dealt)
     mean, spread = values.mean(0), values.std(0)
     away = np.divide(values - mean, spread, out=np.zeros_like(values), where=spread > 0)
-    highest = away.reshape(len(values), -1).max(1)
-    return mean + np.quantile(highest, SURE) * spread
+    highest = away.reshape(len(values), -1).max(1, initial=0)
+    return np.maximum(mean + np.quantile(highest, SURE) * spread, np.quantile(values, 0.98, axis=0, method="higher"))
 
 
 class _Side:
@@ -110,10 +118,6 @@ class _Side:
         numbers = [_moments(feature) for feature in features if isinstance(feature, Numeric)]
         self.matrix = sp.hstack([*(part.matrix for part in parts), *numbers], format="csr")
 
-    def of(self, rows: np.ndarray) -> _Side:
-        self.matrix = self.matrix[rows]
-        return self
-
 
 def _moments(feature: Numeric) -> sp.csr_matrix:
     values = feature.values.astype(np.float64)
@@ -125,9 +129,9 @@ def _moments(feature: Numeric) -> sp.csr_matrix:
 
 @dataclass(frozen=True, eq=False)
 class _Cells:
-    """Per pair of features, (user features, item features): what _cells found."""
+    """Per pair of features, (user features, item features): the bias-corrected square, which may be below 0, and counts."""
 
-    value: np.ndarray
+    square: np.ndarray
     n: np.ndarray
     user_labels: np.ndarray
     item_labels: np.ndarray
@@ -141,23 +145,23 @@ def _cells(table: np.ndarray, users: _Side, items: _Side) -> _Cells:
     """
     counts = table[: users.n_labels, : items.n_labels]
     found = _cramers_v(counts, users.starts, items.starts)
-    value = found.pop("value")
+    square = found.pop("square")
     if users.is_number.any():
         sums = [table[users.moments[users.is_number] + power, : items.n_labels] for power in range(3)]
-        value[users.is_number] = correlation_ratios(*sums, items.starts)
+        square[users.is_number] = squared_correlation_ratios(*sums, items.starts)
     if items.is_number.any():
         columns = np.flatnonzero(items.is_number)
         sums = [table[: users.n_labels, items.moments[columns] + power].T for power in range(3)]
-        ratios = correlation_ratios(*sums, users.starts).T
-        value[np.ix_(~users.is_number, columns)] = ratios[~users.is_number]
-    return _Cells(value, **found)
+        ratios = squared_correlation_ratios(*sums, users.starts).T
+        square[np.ix_(~users.is_number, columns)] = ratios[~users.is_number]
+    return _Cells(square, **found)
 
 
 def _cramers_v(table: np.ndarray, row_starts: np.ndarray, column_starts: np.ndarray) -> dict[str, np.ndarray]:
-    """labels.cramers_v of every block of a large table at once.
+    """The square of labels.cramers_v of every block of a large table at once, below 0 where the correction takes more.
 
     Returns:
-        (n_user_features, n_item_features) arrays value, n (the block's sum), user_labels, item_labels (those that occur).
+        (n_user_features, n_item_features) arrays square, n (the block's sum), user_labels, item_labels (those that occur).
 
     chi2 / n = sum(count^2 / (row sum x column sum)) - 1, which needs no table of expected counts.
     """
@@ -176,18 +180,18 @@ def _cramers_v(table: np.ndarray, row_starts: np.ndarray, column_starts: np.ndar
     r = np.add.reduceat(row_sums[:, column_starts] > 0, row_starts, axis=0, dtype=np.float64)
     c = np.add.reduceat(column_sums[row_starts] > 0, column_starts, axis=1, dtype=np.float64)
     others = np.maximum(n - 1, 1)
-    phi2 = np.maximum(0, summed(cells) - 1 - (r - 1) * (c - 1) / others)
+    phi2 = summed(cells) - 1 - (r - 1) * (c - 1) / others
     room = np.minimum(r - (r - 1) ** 2 / others, c - (c - 1) ** 2 / others) - 1
     usable = (r >= 2) & (c >= 2) & (n >= 2) & (room > 0)
-    v = np.sqrt(np.divide(phi2, room, out=np.zeros_like(phi2), where=usable))
-    return {"value": v, "n": n, "user_labels": r, "item_labels": c}
+    square = np.divide(phi2, room, out=np.zeros_like(phi2), where=usable)
+    return {"square": square, "n": n, "user_labels": r, "item_labels": c}
 
 
-def correlation_ratios(n: np.ndarray, total: np.ndarray, squares: np.ndarray, starts: np.ndarray) -> np.ndarray:
-    """How much of a number's variance lies between the labels of a feature: 0 none, 1 all; bias-corrected.
+def squared_correlation_ratios(n: np.ndarray, total: np.ndarray, squares: np.ndarray, starts: np.ndarray) -> np.ndarray:
+    """Which part of a number's variance lies between the labels of a feature: 0 none, 1 all; bias-corrected.
 
     eta2 = sum_g n_g (mean_g - mean)^2 / sum (x - mean)^2; corrected (Kelley's epsilon squared):
-    max(0, 1 - (1 - eta2) (N - 1) / (N - G)) over the G labels that occur; the square root is returned.
+    1 - (1 - eta2) (N - 1) / (N - G) over the G labels that occur, which is below 0 where the labels part by less than chance.
 
     Args:
         n, total, squares: (m, L) for m numbers and L label columns: how many values, their sum, the sum of squares.
@@ -204,8 +208,4 @@ def correlation_ratios(n: np.ndarray, total: np.ndarray, squares: np.ndarray, st
     usable = (labels >= 2) & (rows > labels) & (whole > 1e-9 * np.maximum(squared, 1))
     eta2 = np.divide(between - mean_part, whole, out=np.zeros_like(whole), where=usable)
     kept = np.divide(rows - 1, rows - labels, out=np.ones_like(rows), where=usable)
-    return np.sqrt(np.where(usable, np.clip(1 - (1 - eta2) * kept, 0, 1), 0))
-
-
-def _dense(matrix: sp.spmatrix) -> np.ndarray:
-    return matrix.toarray()  # (users or items, label columns): a few hundred columns
+    return np.where(usable, 1 - (1 - eta2) * kept, 0)

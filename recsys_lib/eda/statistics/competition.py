@@ -18,7 +18,7 @@ def chosen_together(
 
     cos(i, j) = c_ij / sqrt(n_i n_j), where c_ij users chose both. Pairs are sorted by c_ij / (sqrt(n_i n_j) + h) with the
     mean count of an item for h, since in a few rows a cosine of 1 means little; `fewest` users or more chose both.
-    Looked for between the 5,000 most popular items.
+    Looked for between the 5,000 most popular items, among pairs chosen together more often than by chance.
 
     Args:
         most_pairs: where the histories hold more pairs of items, users are drawn until they hold as many.
@@ -41,6 +41,8 @@ def chosen_together(
     upper = (together.row < together.col) & (together.data >= fewest)
     one, other, both = popular[together.row[upper]], popular[together.col[upper]], together.data[upper].astype(np.int64)
     cosine = both / np.sqrt(counts[one] * counts[other])
+    more = both * len(users) > counts[one] * counts[other]  # than independent choices would give
+    one, other, both, cosine = one[more], other[more], both[more], cosine[more]
     best = np.argsort(-both / (np.sqrt(counts[one] * counts[other]) + counts.mean()), kind="stable")[:n_pairs]
     one, other, both, cosine = one[best], other[best], both[best], cosine[best]
     swapped = counts[other] > counts[one]

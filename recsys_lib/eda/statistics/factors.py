@@ -25,18 +25,36 @@ ROUNDS = 6  # of the randomised decomposition; more make its last values sharper
 def spectrum(interactions: Interactions, n_factors: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Singular values, the first (popularity) left out, beside those of chance.
 
-    Chance: every interaction's item is dealt anew among the interactions, so that users and items keep their counts.
+    Chance: pairs of interactions swap their items, so that users and items keep their counts; one such log.
 
     Returns:
         (F - 1,) values of the data and (F - 1,) of the dealt log, both falling, F = min(n_factors, users - 1, items - 1).
     """
-    user_items = interactions.user_items()
-    dealt = np.random.default_rng(seed).permutation(interactions.items)
-    ones = np.ones(len(dealt), np.float32)
-    by_chance = sp.csr_matrix((ones, (interactions.users, dealt)), shape=user_items.shape)
-    by_chance.sum_duplicates()
-    by_chance.data[:] = 1.0
-    return tuple(_vectors(matrix, n_factors, seed)[0][1:] for matrix in (user_items, by_chance))
+    return tuple(_vectors(log.user_items(), n_factors, seed)[0][1:] for log in (interactions, swapped(interactions, seed=seed)))
+
+
+def swapped(interactions: Interactions, *, seed: int, rounds: int = 20) -> Interactions:
+    """Another log with the same number of interactions of each user and each item, and no pair twice.
+
+    In each round all rows are paired at random, and two rows swap their items unless one of the new pairs is there
+    already. Twenty rounds are ten tries a row: the spectrum has long stopped changing.
+    """
+    generator = np.random.default_rng(seed)
+    users, items = interactions.users.astype(np.int64), interactions.items.astype(np.int64)
+    half = len(users) // 2
+    for _ in range(rounds):
+        order = generator.permutation(len(users))
+        one, other = order[:half], order[half : 2 * half]
+        there = np.sort(users * interactions.n_items + items)
+        new = np.stack([users[one] * interactions.n_items + items[other], users[other] * interactions.n_items + items[one]])
+        place = np.searchsorted(there, new).clip(max=max(len(there) - 1, 0))
+        _, first, count = np.unique(new, return_index=True, return_counts=True)  # two swaps may make the same pair
+        alone = np.zeros(new.size, dtype=bool)
+        alone[first[count == 1]] = True
+        fits = ((there[place] != new) & alone.reshape(new.shape)).all(0)
+        one, other = one[fits], other[fits]
+        items[one], items[other] = items[other], items[one]
+    return Interactions(users, items, interactions.n_users, interactions.n_items)
 
 
 def recall_by_factors(

@@ -61,7 +61,7 @@ def _quantile_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, tuple[str
         return np.zeros(0, dtype=np.int64), ()
     distinct = np.unique(values)
     if len(distinct) <= bins:
-        return np.searchsorted(distinct, values), tuple(f"{value:,.6g}" for value in distinct)
+        return np.searchsorted(distinct, values), _told_apart(distinct)
     edges = np.unique(np.quantile(values, np.linspace(0, 1, bins + 1)[1:-1]))
     codes = np.searchsorted(edges, values, side="left")
     used = np.unique(codes)
@@ -71,6 +71,11 @@ def _quantile_bins(values: np.ndarray, bins: int) -> tuple[np.ndarray, tuple[str
         low, high = inside.min(), inside.max()
         labels.append(_readable(low) if low == high else f"{_readable(low)}–{_readable(high)}")
     return np.searchsorted(used, codes), tuple(labels)
+
+
+def _told_apart(values: np.ndarray) -> tuple[str, ...]:
+    texts = tuple(_readable(value) for value in values)
+    return texts if len(set(texts)) == len(texts) else tuple(repr(float(value)) for value in values)
 
 
 def _readable(value: float) -> str:

@@ -13,12 +13,19 @@ def log() -> Interactions:
 
 def test_pairs_by_hand():
     # items 0 and 1: users 0 to 5 both, user 6 item 0 alone, user 7 item 1 alone; item 2 with user 0 only
-    log = Interactions([*range(6), *range(6), 6, 7, 0], [0] * 6 + [1] * 6 + [0, 1, 2], 9, 4)
+    # and eight more users who chose item 3 alone
+    log = Interactions([*range(6), *range(6), 6, 7, 0, *range(8, 16)], [0] * 6 + [1] * 6 + [0, 1, 2] + [3] * 8, 17, 5)
     table = chosen_together(log, seed=1)
     assert len(table) == 1
     pair = table.iloc[0]
     assert (pair["item"], pair["other"], pair["together"]) == (0, 1, 6)
-    assert pair["expected"] == 7 * 7 / 8 and pair["lift"] == 6 / (7 * 7 / 8) and pair["cosine"] == 6 / 7  # eight users chose
+    assert pair["expected"] == 7 * 7 / 16 and pair["lift"] == 6 / (7 * 7 / 16) and pair["cosine"] == 6 / 7  # sixteen users chose
+
+
+def test_what_is_chosen_together_less_than_by_chance_does_not_compete():
+    # two items that nearly everybody has, six of them both: 8 x 8 / 10 are expected
+    log = Interactions([*range(8), *range(2, 10)], [0] * 8 + [1] * 8, 10, 3)
+    assert len(chosen_together(log, seed=1)) == 0
 
 
 def test_cosines_are_those_of_scikit_learn(log):
@@ -28,7 +35,8 @@ def test_cosines_are_those_of_scikit_learn(log):
     assert (log.item_counts[table["item"]] >= log.item_counts[table["other"]]).all()
     together = (log.user_items().T @ log.user_items()).toarray()
     damped = together / (np.sqrt(np.outer(log.item_counts, log.item_counts)) + log.item_counts.mean())
-    upper = np.triu(np.where(together >= 2, damped, 0), 1)
+    more = together * 80 > np.outer(log.item_counts, log.item_counts)
+    upper = np.triu(np.where((together >= 2) & more, damped, 0), 1)
     assert sorted(damped[table["item"], table["other"]], reverse=True)[:10] == pytest.approx(sorted(upper.ravel(), reverse=True)[:10])
 
 

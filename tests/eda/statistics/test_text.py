@@ -6,6 +6,7 @@ from recsys_lib.data.features import Categorical, FeatureTable, MultiLabel
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.text import spellings
 from recsys_lib.eda.statistics import text as statistics
+from recsys_lib.eda.statistics.labels import labelled, lift
 
 TYPED = {
     "certificates": spellings(
@@ -54,25 +55,48 @@ def planted():
 
 
 def test_the_planted_word_separates_best(planted):
-    table = statistics.telling_words(*planted)
+    table = statistics.telling_words(*planted, seed=1)
     first = table.iloc[0]
     assert (first["word"], first["side"], first["other_feature"], first["label"]) == ("니트", "user", "trade", "knit")
-    assert first["clear"] > 2 * table.loc[1, "clear"]
     assert first["lift"] == pytest.approx(first["count"] / first["expected"])
-    assert table["word"].is_unique and (table["expected"] >= 5).all()
+    assert table["word"].is_unique and (table["expected"] >= 10).all() and (table["clear"] > 1).all()
+    assert len(table) <= 2, "eleven words mean nothing"
+
+
+def test_the_residual_is_that_of_lift(planted):
+    log, users, items = planted
+    first = statistics.telling_words(*planted, seed=1).iloc[0]
+    table = lift(log, labelled(users["keywords"], max_labels=200), labelled(items["trade"]))
+    row = table.set_index(["user_label", "item_label"]).loc[("니트", "knit")]
+    assert (first["count"], first["expected"]) == (row["count"], pytest.approx(row["expected"]))
+
+
+def test_words_that_are_dealt_tell_nothing(planted):
+    log, users, items = planted
+    found = 0
+    for seed in range(10):
+        words = users["keywords"]
+        order = np.random.default_rng(seed).permutation(log.n_users)
+        rows = [words.codes[words.indptr[row] : words.indptr[row + 1]] for row in order]
+        indptr = np.concatenate([[0], np.cumsum([len(row) for row in rows])])
+        dealt = MultiLabel("keywords", indptr, np.concatenate(rows), words.labels)
+        found += len(statistics.telling_words(log, FeatureTable(log.n_users, [dealt]), items, seed=seed)) > 0
+    assert found <= 2  # 0.5 are expected
 
 
 def test_words_of_items_are_set_against_users(planted):
     log, users, items = planted
     turned = Interactions(log.items, log.users, log.n_items, log.n_users)
-    first = statistics.telling_words(turned, items, users).iloc[0]
+    first = statistics.telling_words(turned, items, users, seed=1).iloc[0]
     assert (first["word"], first["side"], first["label"]) == ("니트", "item", "knit")
 
 
 def test_few_labels_are_no_words_unless_they_were_typed(planted):
     log, users, items = planted
-    few = MultiLabel("tags", np.arange(log.n_users + 1), np.zeros(log.n_users, dtype=np.int32), ("one",))
-    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items)) == 0
-    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items, text=("tags",))) == 1
-    assert len(statistics.telling_words(log, FeatureTable(log.n_users), items)) == 0
-    assert isinstance(statistics.telling_words(log, FeatureTable(log.n_users), items), pd.DataFrame)
+    knit = np.isin(np.arange(log.n_users), log.users[log.items < 10]) & ~np.isin(np.arange(log.n_users), log.users[log.items >= 10])
+    indptr = np.concatenate([[0], np.cumsum(np.ones(log.n_users, dtype=np.int64))])
+    few = MultiLabel("tags", indptr, knit.astype(np.int32), ("one", "two"))
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items, seed=1)) == 0
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items, seed=1, text=("tags",))) >= 1
+    assert len(statistics.telling_words(log, FeatureTable(log.n_users), items, seed=1)) == 0
+    assert isinstance(statistics.telling_words(log, FeatureTable(log.n_users), items, seed=1), pd.DataFrame)
