@@ -42,7 +42,9 @@ for name in figures.__all__:
     begun = time.perf_counter()
     gallery.show(name, getattr(figures, name))
     seconds[name] = time.perf_counter() - begun
-peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024 if sys.platform == "linux" else None
+peak = None
+if sys.platform == "linux":
+    peak = int(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1]) / 1024
 print(json.dumps({"seconds": seconds, "all": time.perf_counter() - started, "drawn": gallery.drawn, "peak_mib": peak}))
 """
 
@@ -94,7 +96,10 @@ def _crosstabs(data: Path) -> float:
     from recsys_lib.datasets import read_dataset
 
     dataset = read_dataset(data)
-    people, films = dataset.tables["users"], dataset.tables["movies"].assign(genre=lambda table: table["genres"].str.split("|").str[0])
+    people, films = (
+        dataset.tables["users"],
+        dataset.tables["movies"].assign(genre=lambda table: table["genres"].str.split("|").str[0]),
+    )
     films["decade"] = films["year"] // 10
     log = dataset.tables["ratings"]
     share = min(1.0, MERGED_ROWS / len(log))
@@ -118,7 +123,10 @@ def markdown(rows: list[dict[str, Any]]) -> str:
         *((part, [f"{row['seconds'][part]:.1f} s" for row in rows]) for part in parts),
         (
             "association with pandas.crosstab",
-            [f"{row['crosstab_seconds']:,.0f} s ({row['crosstab_seconds'] / row['seconds']['association']:.0f} x ours)" for row in rows],
+            [
+                f"{row['crosstab_seconds']:,.0f} s ({row['crosstab_seconds'] / row['seconds']['association']:.0f} x ours)"
+                for row in rows
+            ],
         ),
     ]
     table = [f"| {' | '.join(head)} |", f"|{'---|' * len(head)}", *(f"| {name} | {' | '.join(cells)} |" for name, cells in lines)]

@@ -214,7 +214,9 @@ class Gallery:
 
     def manifest(self) -> dict[str, Any]:
         """data_set, sources, description, figures (name -> what is known of it); empty where it cannot be read."""
-        return {"data_set": "", "sources": {}, "description": [], "figures": {}} | _read_manifest(self.directory / "manifest.json")
+        return {"data_set": "", "sources": {}, "description": [], "figures": {}} | _read_manifest(
+            self.directory / "manifest.json"
+        )
 
     def _read(self, key: str) -> bytes | None:
         try:
@@ -224,7 +226,9 @@ class Gallery:
 
     def _keep_figure(self, key: str, entry: dict, png: bytes | None = None) -> None:
         if changed := changed_since_import():
-            self._tell(f"{', '.join(changed)} changed after this kernel began: pictures are shown and not kept. Restart the kernel.")
+            self._tell(
+                f"{', '.join(changed)} changed after this kernel began: pictures are shown and not kept. Restart the kernel."
+            )
             return
         try:
             if png is not None:
@@ -384,14 +388,21 @@ def _read_manifest(path: Path) -> dict[str, Any]:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         figures = {key: entry for key, entry in found["figures"].items() if _is_entry(entry)}
-        return {"data_set": str(found["data_set"]), "sources": found["sources"], "description": list(found["description"]), "figures": figures}
+        return {
+            "data_set": str(found["data_set"]),
+            "sources": found["sources"],
+            "description": list(found["description"]),
+            "figures": figures,
+        }
     except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return {}
 
 
 def _is_entry(entry: Any) -> bool:
     needed = {"language", "reads", "code", "parameters", "sources"}
-    return isinstance(entry, dict) and needed <= set(entry) and ("nothing" in entry or {"png", "sentence", "alt_text"} <= set(entry))
+    return (
+        isinstance(entry, dict) and needed <= set(entry) and ("nothing" in entry or {"png", "sentence", "alt_text"} <= set(entry))
+    )
 
 
 def _plain(parameters: Mapping[str, Any]) -> dict:
@@ -433,5 +444,7 @@ def _versions() -> dict[str, str]:
 
 
 _AT_IMPORT = {
-    path: code_fingerprint([path]) for room in ("data", "datasets", "display", "eda") for path in sorted((LIBRARY / room).rglob("*.py"))
+    path: code_fingerprint([path])
+    for room in ("data", "datasets", "display", "eda")
+    for path in sorted((LIBRARY / room).rglob("*.py"))
 }

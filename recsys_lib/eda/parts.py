@@ -54,8 +54,6 @@ def _item_names(dataset: Dataset) -> str:
     return _of_frames({"id": pd.Series(np.asarray(ids)), "name": pd.Series([named.get(one, "") for one in ids], dtype=object)})
 
 
-
-
 PARTS: dict[str, Callable[[Dataset], str]] = {
     "interactions": lambda dataset: dataset.interactions.fingerprint,
     "user_features": lambda dataset: dataset.all_user_features.fingerprint(),

@@ -26,7 +26,10 @@ def dataset() -> Dataset:
     taken[0] = False  # a user without interactions
     users, items = np.nonzero(taken)
     keywords = MultiLabel(
-        "키워드", np.arange(N_ITEMS + 1), np.where(np.arange(N_ITEMS) < 10, 0, 1 + np.arange(N_ITEMS) % 2).astype(np.int32), ("니트", "우븐", "−1 → MD")
+        "키워드",
+        np.arange(N_ITEMS + 1),
+        np.where(np.arange(N_ITEMS) < 10, 0, 1 + np.arange(N_ITEMS) % 2).astype(np.int32),
+        ("니트", "우븐", "−1 → MD"),
     )
     education = Categorical("education", (1 + np.arange(N_ITEMS) // 10).astype(np.int32), ("", "2", "3", "4", "6"))
     salary = rng.integers(20, 60, N_USERS) * 100

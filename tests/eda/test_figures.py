@@ -88,8 +88,12 @@ def test_the_sentences_say_what_was_planted(dataset, timed):
     assert "Not lopsided" in figures.split_side_by_side(dataset, seed=1).sentence
     assert draw("information", dataset).sentence.startswith("degree of the user tells most")
     assert "1 zero means missing?" in figures.column_quality(dataset).sentence
-    assert figures.spelling(dataset).sentence.startswith("Normalising makes 2 키워드 of 3 spellings; 38 % of their rows")  # 3 of 8
-    assert figures.time(dataset).sentence.startswith("The log has no timestamps; the dates of resume.updated_date run from 2020-01-")
+    assert figures.spelling(dataset).sentence.startswith(
+        "Normalising makes 2 키워드 of 3 spellings; 38 % of their rows"
+    )  # 3 of 8
+    assert figures.time(dataset).sentence.startswith(
+        "The log has no timestamps; the dates of resume.updated_date run from 2020-01-"
+    )
     assert figures.time(timed).sentence.startswith("A holdout of the last ")
 
 
@@ -101,7 +105,9 @@ def test_a_pair_that_is_not_there(dataset):
     preferred = draw("lift", dataset, preferred=["희망연봉", "education"]).sentence
     assert preferred.startswith("No label of 희망연봉 goes with a label of education more or less often")
     assert draw("lift", dataset, preferred=["age", "education"]).sentence.startswith("Users with degree")
-    assert draw("lift", dataset, pair=["상수", "education"], preferred=["degree", "education"]).sentence.startswith("No label of 상수")
+    assert draw("lift", dataset, pair=["상수", "education"], preferred=["degree", "education"]).sentence.startswith(
+        "No label of 상수"
+    )
 
 
 def test_many_features_and_labels_still_fit(dataset):
@@ -134,9 +140,15 @@ def texts_of_the_figures() -> set[str]:
     for path in Path(figures.__file__).parent.glob("*.py"):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "t":
-                found |= {
-                    part.value for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant) and isinstance(part.value, str)
-                } if isinstance(node.args[0], ast.Constant | ast.IfExp) else set()
+                found |= (
+                    {
+                        part.value
+                        for part in ast.walk(node.args[0])
+                        if isinstance(part, ast.Constant) and isinstance(part.value, str)
+                    }
+                    if isinstance(node.args[0], ast.Constant | ast.IfExp)
+                    else set()
+                )
     return found
 
 
@@ -149,7 +161,11 @@ def test_every_text_has_its_korean_and_no_korean_is_left_over():
     assert len(used) > 120 and not used - set(KOREAN)
     sources = "".join(path.read_text(encoding="utf-8") for path in Path(figures.__file__).parent.glob("*.py"))
     spoken = {text for text in set(KOREAN) - used if f'"{text}"' not in sources}  # some are chosen from a list
-    assert not {text for text in spoken if not re.match(r"(interactions|rows) a (day|week|month|quarter|year)|day|week|month|quarter|year", text)}
+    assert not {
+        text
+        for text in spoken
+        if not re.match(r"(interactions|rows) a (day|week|month|quarter|year)|day|week|month|quarter|year", text)
+    }
 
 
 @pytest.mark.parametrize("text", sorted(KOREAN))

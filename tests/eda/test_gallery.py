@@ -244,7 +244,13 @@ def test_showing_reads_nothing_and_imports_neither_matplotlib_nor_seaborn(data, 
 
 def test_the_code_of_a_figure_is_its_file_and_what_that_imports():
     names = {path.relative_to(module.LIBRARY).as_posix() for path in imported_files(Path(inspect.getsourcefile(figures.density)))}
-    assert {"eda/figures/density.py", "eda/statistics/density.py", "display/plots.py", "display/fonts.py", "eda/words.py"} <= names
+    assert {
+        "eda/figures/density.py",
+        "eda/statistics/density.py",
+        "display/plots.py",
+        "display/fonts.py",
+        "eda/words.py",
+    } <= names
     assert "data/interactions.py" in names, "what the data set is made of"
     assert not {"eda/figures/information.py", "eda/statistics/information.py", "datasets/movielens.py"} & names
     splits = {path.name for path in imported_files(Path(inspect.getsourcefile(figures.split_side_by_side)))}
@@ -286,7 +292,10 @@ def test_a_figure_of_ones_own_is_known_by_its_text(data, out):
     assert Gallery(data, out).show("own", draw).drawn_because == "changed: code"
     assert code_of(len) == ""
     exec("def made(dataset): return draw(dataset)", names := {"draw": draw})
-    assert [Gallery(data, out).show("made", names["made"]).drawn_because for _ in range(2)] == ["not drawn yet", "its code has no text"]
+    assert [Gallery(data, out).show("made", names["made"]).drawn_because for _ in range(2)] == [
+        "not drawn yet",
+        "its code has no text",
+    ]
 
 
 def test_what_partial_has_fixed_is_a_parameter(data, out, draw):
@@ -364,12 +373,17 @@ def test_a_part_that_there_is_not():
 # ---- one changed row of one table
 
 
-
 CHANGES = {
     # file -> (how a row changes, the parts of the data set that are others then)
     "apply_train.csv": (lambda lines: lines[:-1], {"interactions"}),
-    "resume.csv": (lambda lines: [*lines[:1], _with(lines[1], 3, lambda degree: "5" if degree == "4" else "4"), *lines[2:]], {"user_features"}),
-    "company.csv": (lambda lines: [*lines[:1], _with(lines[1], 3, lambda employee: str(int(employee) + 5)), *lines[2:]], {"item_features"}),
+    "resume.csv": (
+        lambda lines: [*lines[:1], _with(lines[1], 3, lambda degree: "5" if degree == "4" else "4"), *lines[2:]],
+        {"user_features"},
+    ),
+    "company.csv": (
+        lambda lines: [*lines[:1], _with(lines[1], 3, lambda employee: str(int(employee) + 5)), *lines[2:]],
+        {"item_features"},
+    ),
     "resume_certificate.csv": (lambda lines: [*lines, f"{lines[1].split(',')[0]},운전면허 1종"], {"user_features", "spellings"}),
     "sample_submission.csv": (lambda lines: [lines[0], _with(lines[1], 1, lambda _: lines[2].split(",")[1]), *lines[2:]], set()),
 }
@@ -383,7 +397,9 @@ def _with(line: str, place: int, change) -> str:
 
 @pytest.fixture(scope="module")
 def postings(tmp_path_factory) -> Path:
-    return write_sample(tmp_path_factory.mktemp("sample") / "csv", SampleConfig(n_resumes=150, n_postings=100, n_applications=900))
+    return write_sample(
+        tmp_path_factory.mktemp("sample") / "csv", SampleConfig(n_resumes=150, n_postings=100, n_applications=900)
+    )
 
 
 @pytest.mark.parametrize("file", CHANGES)

@@ -14,7 +14,10 @@ REAL = Path(__file__).resolve().parents[2].parent / "shared" / "data"  # beside 
 
 # recsys_lib/datasets/sample.py, "What the published features know". Trade, seniority and the time of activity are what
 # decides; degree and job group go with what a posting asks for, and the university with the degree.
-OF_TRADE_USER, OF_TRADE_ITEM = {"resume_keyword", "certificates"}, {"check_box_keyword", "supply_kind", "company_type_seq", "employee"}
+OF_TRADE_USER, OF_TRADE_ITEM = (
+    {"resume_keyword", "certificates"},
+    {"check_box_keyword", "supply_kind", "company_type_seq", "employee"},
+)
 OF_LEVEL_USER = {"career_month", "hope_salary", "last_salary", "graduate_year", "career_job_code"}
 OF_TIME = {"updated_date", "updated_month", "reg_date"}
 OF_DEGREE = {"degree", "job_codes", "univ_type_seq1", "univ_type_seq2", "univ_location", "univ_major_type"}

@@ -47,8 +47,8 @@ def association(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, language
     said = {"V": t("Cramér's V"), "η": t("correlation ratio η")}
     sentence = (
         t(
-            "{user} of the user and {item} of the item go together most clearly: {measure} {value:.3f}, where chance gives {chance:.3f}; "
-            "{above} of {all} pairs stand above chance"
+            "{user} of the user and {item} of the item go together most clearly: {measure} {value:.3f}, where chance gives "
+            "{chance:.3f}; {above} of {all} pairs stand above chance"
         )
         if above
         else t("None of {all} pairs of features stands above chance; the closest is {user} with {item}, {measure} {value:.3f}")
@@ -69,8 +69,9 @@ def association(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, language
         height=2.2 + 0.4 * len(values),
         footer=size_of(dataset, t)
         + t(
-            " · a cell: bias-corrected Cramér's V over interactions, η where one side is a number; in brackets the level that chance passes "
-            "in no pair of all, in 95 of 100 deals ({shuffles} of the users, {shuffles} of the items); grey: not above; –: one label only"
+            " · a cell: bias-corrected Cramér's V over interactions, η where one side is a number; in brackets the level that "
+            "chance passes in no pair of all, in 95 of 100 deals ({shuffles} of the users, {shuffles} of the items); grey: not "
+            "above; –: one label only"
         ).format(shuffles=shuffles)
         + left_out,
         synthetic=dataset.synthetic,
@@ -143,17 +144,25 @@ def lift(
         name: table.pivot(index="user_label", columns="item_label", values=name).loc[rows, columns]
         for name in ("lift", "count", "told")
     }
-    sentence = (
-        t("No label of {user} goes with a label of {item} more or less often than chance would have it; over all, Cramér's V is {v:.3f}")
-        if far["told"] < BEYOND_CHANCE
-        else t(
-        "Users with {user} “{user_label}” choose items with {item} “{item_label}” {lift:.2f} times as often as chance would have it "
-        "({count:,} times, {expected:,.0f} expected); over all, Cramér's V is {v:.3f}"
+    told = t(
+        "Users with {user} “{user_label}” choose items with {item} “{item_label}” {lift:.2f} times as often as chance would have "
+        "it ({count:,} times, {expected:,.0f} expected); over all, Cramér's V is {v:.3f}"
+    )
+    if far["told"] < BEYOND_CHANCE:
+        told = t(
+            "No label of {user} goes with a label of {item} more or less often than chance would have it; over all, Cramér's V "
+            "is {v:.3f}"
         )
-    ).format(
-        user=pair[0], user_label=plots.shorten(far["user_label"], 26), item=pair[1], item_label=plots.shorten(far["item_label"], 26),
-        lift=far["lift"], count=far["count"], expected=far["expected"], v=v,
-    )  # fmt: skip
+    sentence = told.format(
+        user=pair[0],
+        user_label=plots.shorten(far["user_label"], 26),
+        item=pair[1],
+        item_label=plots.shorten(far["item_label"], 26),
+        lift=far["lift"],
+        count=far["count"],
+        expected=far["expected"],
+        v=v,
+    )
     left_out = "".join(
         t("; {said} labels of {name} that deviate most").format(said=said, name=name)
         for name, said in zip(pair, (rows_said, columns_said))
@@ -163,8 +172,9 @@ def lift(
         sentence,
         height=2.1 + 0.42 * max(len(rows), 3),
         footer=t(
-            "{title}: {pairs:,} pairs of labels in {n:,} interactions · a cell: lift (1 is independence), below it the count; in brackets the "
-            "row's total; grey: fewer than {enough} expected in the cell or beside it, or within {beyond} deviations of independence"
+            "{title}: {pairs:,} pairs of labels in {n:,} interactions · a cell: lift (1 is independence), below it the count; "
+            "in brackets the row's total; grey: fewer than {enough} expected in the cell or beside it, or within {beyond} "
+            "deviations of independence"
         ).format(title=dataset.title, pairs=int(table["count"].sum()), n=len(log), enough=ENOUGH_EXPECTED, beyond=BEYOND_CHANCE)
         + left_out,
         synthetic=dataset.synthetic,

@@ -50,12 +50,14 @@ def column_quality(dataset: Dataset, *, language: str = "en") -> Plot:
         footer=f"{dataset.title} · "
         + t("rows: ")
         + ", ".join(f"{name} {len(frame):,}" for name, frame in dataset.tables.items())
-        + t(" · far: beyond the quartiles by more than {fence} quartile distances; {n} columns without a finding are left out").format(
-            fence=statistics.FAR_FENCE, n=len(table) - len(striking) if len(striking) else len(table) - len(shown)
-        )
+        + t(
+            " · far: beyond the quartiles by more than {fence} quartile distances; {n} columns without a finding are left out"
+        ).format(fence=statistics.FAR_FENCE, n=len(table) - len(striking) if len(striking) else len(table) - len(shown))
         + (t("; {n} further ones with a finding").format(n=len(striking) - len(shown)) if len(striking) > len(shown) else ""),
         synthetic=dataset.synthetic,
-        alt_text=t("Stacked bars of missing values, zeros and the commonest value for {n} columns. {sentence}.").format(n=len(shown), sentence=sentence),
+        alt_text=t("Stacked bars of missing values, zeros and the commonest value for {n} columns. {sentence}.").format(
+            n=len(shown), sentence=sentence
+        ),
     )
     with plots.theme():
         axes = figure.subplots()
@@ -93,6 +95,10 @@ def _finding(column, t) -> str:
         "": t("one value in {top:.1f} %"),
     }[column.finding]
     said = details.format(
-        n=column.distinct, missing=100 * column.missing, top=100 * column.top_share, zero=100 * column.zero_apart, far=100 * column.far
+        n=column.distinct,
+        missing=100 * column.missing,
+        top=100 * column.top_share,
+        zero=100 * column.zero_apart,
+        far=100 * column.far,
     )
     return f"{t(column.finding)}: {said}" if column.finding else said

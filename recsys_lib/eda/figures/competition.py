@@ -41,8 +41,8 @@ def competition(dataset: Dataset, *, seed: int = 7, language: str = "en") -> Plo
         labels = [label.replace(" + ", "\n+ ") for label in labels]
     figure = plots.Plot(
         t(
-            "{one} and {other} compete most: {together:,} users chose both, where chance gives {expected}; half the users share "
-            "an item with {median:,.0f} others or more ({share} of all users)"
+            "{one} and {other} compete most: {together:,} users chose both, where chance gives {expected}; half the users "
+            "share an item with {median:,.0f} others or more ({share} of all users)"
         ).format(
             one=plots.shorten(names[int(first["item"])], 44),
             other=plots.shorten(names[int(first["other"])], 44),
@@ -54,8 +54,8 @@ def competition(dataset: Dataset, *, seed: int = 7, language: str = "en") -> Plo
         height=4.6 if "\n" not in labels[0] else 5.4,
         footer=size_of(dataset, t)
         + t(
-            " · pairs chosen together by 5 users or more, sorted by the cosine damped by the mean count of an item, found among "
-            "{looked:,} users; neighbours: of {n:,} users drawn, those with a cosine above 0"
+            " · pairs chosen together by 5 users or more, sorted by the cosine damped by the mean count of an item, found "
+            "among {looked:,} users; neighbours: of {n:,} users drawn, those with a cosine above 0"
         ).format(looked=pairs.attrs["users"], n=len(near)),
         synthetic=dataset.synthetic,
         alt_text=t("Bars of the {n} closest pairs of items and a histogram of neighbours a user.").format(n=len(pairs)),
@@ -80,7 +80,9 @@ def competition(dataset: Dataset, *, seed: int = 7, language: str = "en") -> Plo
         left.tick_params(axis="y", length=0)
         left.set(title=t("Items that the same users choose"), xlabel=t("cosine of the two items' columns"))
 
-        right.hist(near, bins=np.linspace(0, max(int(near.max(initial=1)), 1), 31), color=plots.BLUE, edgecolor="white", linewidth=0.6)
+        right.hist(
+            near, bins=np.linspace(0, max(int(near.max(initial=1)), 1), 31), color=plots.BLUE, edgecolor="white", linewidth=0.6
+        )
         right.axvline(median, color=plots.ORANGE, linewidth=1.5)
         to_the_left = median > 0.55 * near.max(initial=1)
         right.annotate(

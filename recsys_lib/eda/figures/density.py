@@ -42,19 +42,19 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
         t("{density} of the matrix is filled; nothing would be left of a {k}-core")
         if not named["interactions"]
         else t(
-            "{density} of the matrix is filled; a {k}-core would leave {users:.0f} % of the users, {items:.0f} % of the "
-            "items and {interactions:.0f} % of the interactions"
+            "{density} of the matrix is filled; a {k}-core would leave {users:.0f} % of the users, {items:.0f} % of the items "
+            "and {interactions:.0f} % of the interactions"
         )
-    ).format(
-        density=_filled(overall), k=NAMED, **{name: 100 * named[name] / whole[name] for name in whole}
-    )
+    ).format(density=_filled(overall), k=NAMED, **{name: 100 * named[name] / whole[name] for name in whole})
     figure = plots.Plot(
         sentence,
         height=4.3,
         footer=size_of(dataset, t)
         + t(" · k-core: the largest part in which every user and every item has k interactions or more"),
         synthetic=dataset.synthetic,
-        alt_text=t("Heat map of the density of the matrix, and bars of what k-cores leave. {sentence}.").format(sentence=sentence),
+        alt_text=t("Heat map of the density of the matrix, and bars of what k-cores leave. {sentence}.").format(
+            sentence=sentence
+        ),
     )
     with plots.theme():
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.45])
@@ -69,7 +69,11 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
         bar.ax.yaxis.set_minor_locator(NullLocator())
         left.invert_yaxis()
         left.grid(False)
-        left.set(title=t("Where the matrix is filled"), xlabel=t("% of items, most popular first"), ylabel=t("% of users, most active first"))
+        left.set(
+            title=t("Where the matrix is filled"),
+            xlabel=t("% of items, most popular first"),
+            ylabel=t("% of users, most active first"),
+        )
 
         width = 0.3
         colours = {"users": plots.BLUE, "items": plots.AMBER, "interactions": plots.GREY}
@@ -78,7 +82,15 @@ def density(dataset: Dataset, *, language: str = "en") -> Plot:
             shares = 100 * cores[name] / whole[name]
             right.bar(x, shares, width * 0.92, color=colour, label=t(name))
             for left_end, share in zip(x, shares):
-                right.annotate(f"{share:.0f}", (left_end, share), xytext=(0, 2), textcoords="offset points", ha="center", fontsize=6, color=plots.GREY)
+                right.annotate(
+                    f"{share:.0f}",
+                    (left_end, share),
+                    xytext=(0, 2),
+                    textcoords="offset points",
+                    ha="center",
+                    fontsize=6,
+                    color=plots.GREY,
+                )
         right.set_xticks(np.arange(len(cores)), [f"k = {k}" for k in cores["k"]])
         right.set(title=t("What a k-core leaves"), ylabel=t("% left"), ylim=(0, 118))
         right.set_yticks([0, 25, 50, 75, 100])

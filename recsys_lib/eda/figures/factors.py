@@ -48,8 +48,8 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
             t("The best number of factors is {n:.0f}, with recall@{k} {best}; {beyond} factors stand out from chance")
             if enough["factors"] == best["factors"]
             else t(
-                "{enough:.0f} factors are enough: {share:.0f} % of the best recall@{k}, {best} with {n:.0f}; "
-                "{beyond} factors stand out from chance"
+                "{enough:.0f} factors are enough: {share:.0f} % of the best recall@{k}, {best} with {n:.0f}; {beyond} factors "
+                "stand out from chance"
             )
         ).format(
             enough=enough["factors"],
@@ -62,8 +62,8 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
         height=4.2,
         footer=size_of(dataset, t)
         + t(
-            " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: one log whose rows have swapped their items; "
-            "recall on one validation row each of {users:,} users, no training"
+            " · singular values of the matrix with rows and columns divided by the roots of their damped counts; chance: one "
+            "log whose rows have swapped their items; recall on one validation row each of {users:,} users, no training"
         ).format(users=int(best["users"]))
         + (t("; users drawn with about {n:,} interactions").format(n=MOST_ROWS) if len(log) < len(dataset.interactions) else ""),
         synthetic=dataset.synthetic,
@@ -83,10 +83,14 @@ def factors(dataset: Dataset, *, k: int = 5, seed: int = 7, language: str = "en"
         left.set(title=t("The spectrum"), xlabel=t("factor (log scale), popularity left out"), ylabel=t("singular value"))
 
         right.plot(recall["factors"], recall["recall"], color=plots.BLUE, marker="o", markersize=4)
-        right.plot(enough["factors"], enough["recall"], "o", markersize=10, markerfacecolor="none", markeredgewidth=2, color=plots.ORANGE)
+        right.plot(
+            enough["factors"], enough["recall"], "o", markersize=10, markerfacecolor="none", markeredgewidth=2, color=plots.ORANGE
+        )
         right.set_xscale("log")
         right.set_xticks(recall["factors"], [f"{n}" for n in recall["factors"]])
         right.minorticks_off()
         right.set_ylim(0, 1.12 * max(best["recall"], 1e-6))
-        right.set(title=t("What so many factors recall"), xlabel=t("factors, popularity among them (log scale)"), ylabel=f"recall@{k}")
+        right.set(
+            title=t("What so many factors recall"), xlabel=t("factors, popularity among them (log scale)"), ylabel=f"recall@{k}"
+        )
     return figure

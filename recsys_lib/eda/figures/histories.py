@@ -49,13 +49,11 @@ def histories_and_popularity(dataset: Dataset, *, k: int = 5, language: str = "e
         held + reached,
         height=4.2,
         footer=size_of(dataset, t)
-        + t(
-            " · recall: one row a user held out at random, all other items ranked, expectation over users with 2 or more rows"
-        ),
+        + t(" · recall: one row a user held out at random, all other items ranked, expectation over users with 2 or more rows"),
         synthetic=dataset.synthetic,
         alt_text=t(
-            "Histogram of history lengths (median {median:g}), curve of the share of interactions held by the most "
-            "popular items, and recall@{k} of a random and of a popularity list."
+            "Histogram of history lengths (median {median:g}), curve of the share of interactions held by the most popular "
+            "items, and recall@{k} of a random and of a popularity list."
         ).format(median=median, k=k),
     )
     with plots.theme():

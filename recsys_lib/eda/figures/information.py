@@ -39,10 +39,15 @@ def information(dataset: Dataset, *, seed: int = 7, shuffles: int = 20, language
     if len(telling):
         best = telling.iloc[0]
         sentence = t(
-            "{feature} {side} tells most, {bits} bits a choice beyond popularity, which makes what is chosen {times:.2f} times as "
-            "likely; {n} of {all} features tell more than chance"
+            "{feature} {side} tells most, {bits} bits a choice beyond popularity, which makes what is chosen {times:.2f} times "
+            "as likely; {n} of {all} features tell more than chance"
         ).format(
-            feature=best["feature"], side=sides[best["side"]], bits=_bits(best["bits"]), times=2 ** best["bits"], n=len(telling), all=len(table)
+            feature=best["feature"],
+            side=sides[best["side"]],
+            bits=_bits(best["bits"]),
+            times=2 ** best["bits"],
+            n=len(telling),
+            all=len(table),
         )
     else:
         sentence = t("None of {all} features tells more about the choice than popularity and chance").format(all=len(table))
@@ -54,13 +59,15 @@ def information(dataset: Dataset, *, seed: int = 7, shuffles: int = 20, language
         height=1.9 + 0.185 * len(shown),
         footer=size_of(dataset, t)
         + t(
-            " · gain in foreseeing the chosen item, measured on {rows:,} rows of {users:,} users, none of them counted for itself; lines: "
-            "95 % intervals, clustered by user; bars of chance: {shuffles} deals of the feature, corrected for looking at many features; "
-            "each feature judged alone"
+            " · gain in foreseeing the chosen item, measured on {rows:,} rows of {users:,} users, none of them counted for "
+            "itself; lines: 95 % intervals, clustered by user; bars of chance: {shuffles} deals of the feature, corrected for "
+            "looking at many features; each feature judged alone"
         ).format(rows=rows_used, users=int(shown["users"].iloc[0]), shuffles=shuffles)
         + (t("; left out: the {n} that tell least").format(n=left_out) if left_out > 0 else ""),
         synthetic=dataset.synthetic,
-        alt_text=t("Dot plot of {n} features by the bits that they tell about the choice. {sentence}.").format(n=len(shown), sentence=sentence),
+        alt_text=t("Dot plot of {n} features by the bits that they tell about the choice. {sentence}.").format(
+            n=len(shown), sentence=sentence
+        ),
     )
     with plots.theme():
         axes = figure.subplots()
@@ -76,7 +83,14 @@ def information(dataset: Dataset, *, seed: int = 7, shuffles: int = 20, language
                     continue
                 look = {"color": colour} if tells else {"color": colour, "markerfacecolor": "white"}
                 label = t("feature of the user") if side == "user" else t("feature of the item")
-                axes.plot(bits[some], rows[some], "o", markersize=5, **look, label=label if tells or not (of_side & shown["tells"]).any() else None)
+                axes.plot(
+                    bits[some],
+                    rows[some],
+                    "o",
+                    markersize=5,
+                    **look,
+                    label=label if tells or not (of_side & shown["tells"]).any() else None,
+                )
                 ends = shown.loc[some, ["low", "high"]].clip(lower=FLOOR)
                 axes.hlines(rows[some], ends["low"], ends["high"], color=colour, linewidth=1.6, alpha=0.7)
         for row, value, tells in zip(rows, shown["bits"], shown["tells"]):

@@ -71,7 +71,9 @@ def split_side_by_side(dataset: Dataset, *, split: str = "leave_one_out_random",
         + ", ".join(f"{t(name)} {100 * share:.1f} %" for name, share in unseen.items())
         + t(" · every user counts once; popularity = rows of the item in train, the row itself not counted"),
         synthetic=dataset.synthetic,
-        alt_text=t("Cumulative curves of item popularity and user activity for train, validation and test. {sentence}.").format(sentence=verdict),
+        alt_text=t("Cumulative curves of item popularity and user activity for train, validation and test. {sentence}.").format(
+            sentence=verdict
+        ),
     )
     looks = {"train": (plots.GREY, 4.0, 0.45), "validation": (plots.AMBER, 1.8, 1.0), "test": (plots.BLUE, 1.8, 1.0)}
     titles = {
@@ -86,7 +88,9 @@ def split_side_by_side(dataset: Dataset, *, split: str = "leave_one_out_random",
                 x = part["value"].clip(lower=0.5).to_numpy()
                 label = t("{part}: {users:,} users").format(part=t(name), users=part["users"].iloc[0])
                 share = np.concatenate([[0], 100 * part["share"]])
-                axes.step(np.concatenate([x[:1], x]), share, where="post", color=colour, linewidth=width, alpha=alpha, label=label)
+                axes.step(
+                    np.concatenate([x[:1], x]), share, where="post", color=colour, linewidth=width, alpha=alpha, label=label
+                )
             axes.set_xscale("log")
             axes.set(title=titles[quantity][0], xlabel=titles[quantity][1], ylim=(-2, 102))
             plain_log_axis(axes, zero=bool((table["value"] == 0).any()))

@@ -36,10 +36,15 @@ def spelling(dataset: Dataset, *, language: str = "en") -> Plot:
     examples = statistics.most_spelt(dataset.spellings)
     most = table.loc[(table["spellings"] - table["labels"]).idxmax()]
     sentence = (
-        t("Normalising makes {labels:,} {feature} of {spellings:,} spellings; {share:.0f} % of their rows were spelt in a way that is not the commonest")
+        t(
+            "Normalising makes {labels:,} {feature} of {spellings:,} spellings; {share:.0f} % of their rows were spelt in a "
+            "way that is not the commonest"
+        )
         if most["spellings"] > most["labels"]
         else t("Nothing was spelt in two ways: {labels:,} {feature}, {spellings:,} spellings")
-    ).format(labels=most["labels"], feature=most["feature"], spellings=most["spellings"], share=100 * most["merged"] / most["rows"])
+    ).format(
+        labels=most["labels"], feature=most["feature"], spellings=most["spellings"], share=100 * most["merged"] / most["rows"]
+    )
     figure = plots.Plot(
         sentence,
         height=max(2.7 + 0.45 * len(table), 1.7 + 0.46 * len(examples)),
@@ -48,7 +53,9 @@ def spelling(dataset: Dataset, *, language: str = "en") -> Plot:
         + ", ".join(f"{row.feature} {row.rows:,}" for row in table.itertuples())
         + t(" · how a text was made comparable is said by the reader of these data"),
         synthetic=dataset.synthetic,
-        alt_text=t("Spellings and labels of {n} features of free text, with examples. {sentence}.").format(n=len(table), sentence=sentence),
+        alt_text=t("Spellings and labels of {n} features of free text, with examples. {sentence}.").format(
+            n=len(table), sentence=sentence
+        ),
     )
     with plots.theme():
         left, right = figure.subplots(1, 2, width_ratios=[1, 1.4]) if len(examples) else (figure.subplots(), None)
@@ -113,8 +120,8 @@ def telling_words(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, langua
         height=1.9 + 0.24 * len(table),
         footer=size_of(dataset, t)
         + t(
-            " · each word with the label that it goes with most clearly, the clearest first, at most {n} words a label; only what stands "
-            "above chance in 95 of 100 deals of words and of labels ({shuffles} each)"
+            " · each word with the label that it goes with most clearly, the clearest first, at most {n} words a label; only "
+            "what stands above chance in 95 of 100 deals of words and of labels ({shuffles} each)"
         ).format(n=OF_ONE_LABEL, shuffles=shuffles),
         synthetic=dataset.synthetic,
         alt_text=t("Bars of the lift of {n} words. {sentence}.").format(n=len(table), sentence=sentence),
@@ -130,10 +137,16 @@ def telling_words(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, langua
                 axes.barh(rows[some], table["lift"][some] - 1, left=1, color=colour, height=0.72, label=label)
         for row, found in zip(rows, table.itertuples()):
             said = t("{other} {label}: {lift:.2f} times ({count:,}, expected {expected:,.0f})").format(
-                other=plots.shorten(found.other_feature, 20), label=plots.shorten(found.label, 18), lift=found.lift, count=found.count, expected=found.expected
+                other=plots.shorten(found.other_feature, 20),
+                label=plots.shorten(found.label, 18),
+                lift=found.lift,
+                count=found.count,
+                expected=found.expected,
             )
             axes.annotate(said, (found.lift, row), xytext=(6, 0), textcoords="offset points", va="center", fontsize=7.5)
-        axes.set_yticks(rows, [f"{plots.shorten(one.word, 22)}  ({plots.shorten(one.feature, 22)})" for one in table.itertuples()])
+        axes.set_yticks(
+            rows, [f"{plots.shorten(one.word, 22)}  ({plots.shorten(one.feature, 22)})" for one in table.itertuples()]
+        )
         axes.set_ylim(len(table) - 0.4, -0.6)
         axes.set_xlim(1, 1 + 1.75 * (float(table["lift"].max()) - 1))
         axes.set_xlabel(t("times as often as if word and label were independent (1)"))
@@ -141,5 +154,3 @@ def telling_words(dataset: Dataset, *, seed: int = 7, shuffles: int = 50, langua
         axes.tick_params(axis="y", length=0)
         axes.legend(ncols=2, loc="lower left", bbox_to_anchor=(0, 1.0), borderaxespad=0, handlelength=1)
     return figure
-
-

@@ -46,13 +46,13 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
     if len(gaps):
         worst = gaps.loc[gaps["new_users"].add(gaps["new_items"]).idxmax()]
         sentence = t(
-            "A holdout of the last {share:.0f} % would meet users never seen before in {users} of its rows, and items in {items}; "
-            "half the items live {days:,.0f} days or longer"
+            "A holdout of the last {share:.0f} % would meet users never seen before in {users} of its rows, and items in "
+            "{items}; half the items live {days:,.0f} days or longer"
         ).format(share=100 * worst["share"], users=percent(worst["new_users"]), items=percent(worst["new_items"]), days=median)
     else:
-        sentence = t("Too many rows share the last moment for a temporal holdout; half the items live {days:,.0f} days or longer").format(
-            days=median
-        )
+        sentence = t(
+            "Too many rows share the last moment for a temporal holdout; half the items live {days:,.0f} days or longer"
+        ).format(days=median)
     figure = plots.Plot(
         sentence,
         height=4.2,
@@ -64,14 +64,20 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
         )
         + t("life: from the first to the last of {n:,} items' interactions").format(n=len(lives)),
         synthetic=dataset.synthetic,
-        alt_text=t("Arrivals over time, cumulative curve of item lives, and bars of unseen users and items in temporal holdouts. {sentence}.").format(sentence=sentence),
+        alt_text=t(
+            "Arrivals over time, cumulative curve of item lives, and bars of unseen users and items in temporal holdouts. "
+            "{sentence}."
+        ).format(sentence=sentence),
     )
     with plots.theme():
         left, middle, right = figure.subplots(1, 3, width_ratios=[1.25, 1, 1])
         _bars_over_time(left, counts)
         left.set(title=t("Arrivals"), ylabel=t(f"interactions a {period}"))
 
-        for column, label, colour in (("days", t("first to last"), plots.BLUE), ("days_to_half", t("first to half of them"), plots.AMBER)):
+        for column, label, colour in (
+            ("days", t("first to last"), plots.BLUE),
+            ("days_to_half", t("first to half of them"), plots.AMBER),
+        ):
             days = np.sort(lives[column].to_numpy())
             middle.step(days, 100 * np.arange(1, len(days) + 1) / len(days), where="post", color=colour, label=label)
         middle.set(title=t("Item life"), xlabel=t("days"), ylabel=t("% of items at or below"), ylim=(0, 102))
@@ -79,7 +85,9 @@ def _of_the_log(dataset: Dataset, lives, t) -> Plot:
         thousands(middle.xaxis)
 
         width = 0.38
-        for place, (column, label, colour) in enumerate((("new_users", t("user unseen"), plots.ORANGE), ("new_items", t("item unseen"), plots.BLUE))):
+        for place, (column, label, colour) in enumerate(
+            (("new_users", t("user unseen"), plots.ORANGE), ("new_items", t("item unseen"), plots.BLUE))
+        ):
             x = np.arange(len(gaps)) + (place - 0.5) * width
             bars = right.bar(x, 100 * gaps[column], width * 0.92, color=colour, label=label)
             right.bar_label(bars, [f"{100 * value:.1f}" for value in gaps[column]], fontsize=7, padding=2)
@@ -99,7 +107,8 @@ def _of_the_tables(dataset: Dataset, dates: dict, n_left_out: int, t) -> Plot:
     name, (counts, period) = next(reversed(spans.items()))
     busiest = counts.idxmax()
     sentence = t(
-        "The log has no timestamps; the dates of {name} run from {first} to {end}, {share:.0f} % of them in the busiest {period}, from {busiest} on"
+        "The log has no timestamps; the dates of {name} run from {first} to {end}, {share:.0f} % of them in the busiest "
+        "{period}, from {busiest} on"
     ).format(
         name=name, first=_date(dates[name].min()), end=_date(dates[name].max()), period=t(period),
         share=100 * counts.max() / counts.sum(), busiest=_date(busiest),

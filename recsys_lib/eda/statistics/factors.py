@@ -57,9 +57,7 @@ def swapped(interactions: Interactions, *, seed: int, rounds: int = 20) -> Inter
     return Interactions(users, items, interactions.n_users, interactions.n_items)
 
 
-def recall_by_factors(
-    split: Split, k: int, factors: Sequence[int], *, seed: int, most_scored: int = MOST_SCORED
-) -> pd.DataFrame:
+def recall_by_factors(split: Split, k: int, factors: Sequence[int], *, seed: int, most_scored: int = MOST_SCORED) -> pd.DataFrame:
     """Recall@k on the validation part with the first f factors of train, for each f; the test part is not touched.
 
     All items of the catalogue but those of the user's train rows are ranked.

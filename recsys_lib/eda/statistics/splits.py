@@ -36,9 +36,7 @@ def split_profiles(split: Split) -> pd.DataFrame:
             value, place = np.unique(values, return_inverse=True)
             share = np.cumsum(np.bincount(place, weights=weights)) / len(present)
             pieces.append(
-                pd.DataFrame(
-                    {"part": name, "quantity": quantity, "value": value, "share": share, "users": len(present)}
-                )
+                pd.DataFrame({"part": name, "quantity": quantity, "value": value, "share": share, "users": len(present)})
             )
     return pd.concat(pieces, ignore_index=True)
 

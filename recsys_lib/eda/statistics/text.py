@@ -119,7 +119,9 @@ class _Pairs:
     def table(self, generator: np.random.Generator, shuffles: int) -> pd.DataFrame:
         """The pairs above chance: feature, word, other_feature, label, lift, count, expected, clear."""
         counts, expected, residual = self._residuals(self.words.T @ self.of_words)
-        named = np.array([label != "(other)" for _, label in self.word_names])[:, None] & [label != "(other)" for _, label in self.label_names]
+        named = np.array([label != "(other)" for _, label in self.word_names])[:, None] & [
+            label != "(other)" for _, label in self.label_names
+        ]
         usable = (expected >= FEWEST_EXPECTED) & named
         level = 1e-9
         for deal, size in ((self._deal_words, len(self.active)), (self._deal_labels, self.labels.shape[0])):

@@ -120,8 +120,12 @@ def test_rare_labels_stay_within_chance_too():
         weights = 1 / (1 + np.arange(n_items))
         users = np.repeat(np.arange(n_users), 4)
         items = np.concatenate([rng.choice(n_items, 4, replace=False, p=weights / weights.sum()) for _ in range(n_users)])
+
         def rare(n):
-            return FeatureTable(n, [Categorical(f"rare{k}", (1 + (rng.random(n) < 0.05)).astype(np.int32), ("", "x", "y")) for k in range(8)])
+            return FeatureTable(
+                n, [Categorical(f"rare{k}", (1 + (rng.random(n) < 0.05)).astype(np.int32), ("", "x", "y")) for k in range(8)]
+            )
+
         table = associations(Interactions(users, items, n_users, n_items), rare(n_users), rare(n_items), seed=seed, shuffles=50)
         found += bool(table["above_chance"].any())
     assert found <= 4  # 1.2 are expected; five or more come in less than one of a hundred
@@ -138,7 +142,9 @@ def test_features_that_cluster_with_items_by_luck_stay_within_chance():
         items = np.concatenate([t * 12 + rng.choice(12, 5, replace=False) for t in trade])
         user = FeatureTable(n_users, [Categorical("trade", (trade + 1).astype(np.int32), ("", *"abcd"))])
         item = FeatureTable(n_items, [Categorical("noise", rng.integers(1, 4, n_items).astype(np.int32), ("", *"xyz"))])
-        found += associations(Interactions(users, items, n_users, n_items), user, item, seed=seed, shuffles=40)["above_chance"].sum()
+        found += associations(Interactions(users, items, n_users, n_items), user, item, seed=seed, shuffles=40)[
+            "above_chance"
+        ].sum()
     assert found <= 2  # at 5 % each, three of eight come by luck in less than one of a hundred tests
 
 

@@ -37,7 +37,9 @@ def test_cosines_are_those_of_scikit_learn(log):
     damped = together / (np.sqrt(np.outer(log.item_counts, log.item_counts)) + log.item_counts.mean())
     more = together * 80 > np.outer(log.item_counts, log.item_counts)
     upper = np.triu(np.where((together >= 2) & more, damped, 0), 1)
-    assert sorted(damped[table["item"], table["other"]], reverse=True)[:10] == pytest.approx(sorted(upper.ravel(), reverse=True)[:10])
+    assert sorted(damped[table["item"], table["other"]], reverse=True)[:10] == pytest.approx(
+        sorted(upper.ravel(), reverse=True)[:10]
+    )
 
 
 def test_neighbours_are_those_of_scikit_learn(log):

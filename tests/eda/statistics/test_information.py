@@ -40,7 +40,8 @@ def test_noise_stays_within_chance(log):
     rng = np.random.default_rng(0)
     users = FeatureTable(N_USERS, [one(f"noise{n}", rng.integers(0, 2 + 3 * n, N_USERS)) for n in range(8)])
     items = FeatureTable(
-        N_ITEMS, [*(one(f"item_noise{n}", rng.integers(0, 2 + n, N_ITEMS)) for n in range(4)), Numeric("price", rng.random(N_ITEMS))]
+        N_ITEMS,
+        [*(one(f"item_noise{n}", rng.integers(0, 2 + n, N_ITEMS)) for n in range(4)), Numeric("price", rng.random(N_ITEMS))],
     )
     table = information(log, users, items, seed=1, shuffles=20)
     assert not table["tells"].any() and table["bits"].max() < 0.02
@@ -68,8 +69,10 @@ def slow_gain_of_item_labels(log: Interactions, labels: list[set[str]], m: float
         others, own = log.items[log.users != user], log.items[(log.users == user) & (log.items != item)]
         ratio = 0.0
         for g in labels[item]:
+
             def mass(rows):
                 return sum((g in labels[i]) / len(labels[i]) for i in rows.tolist())
+
             p_g = (mass(others) + share[g]) / (len(others) + log.n_items)
             ratio += (mass(own) + m * p_g) / (len(own) + m) / p_g / len(labels[item])
         gains.append(np.log2(ratio))

@@ -65,9 +65,7 @@ def test_correction_takes_away_what_independence_gives():
 
 def test_lift():
     user = statistics.labelled(Categorical("degree", np.array([1, 2, 2, 1], dtype=np.int32), ("", "3", "4")))
-    item = statistics.labelled(
-        Categorical("education", np.array([1, 1, 2, 2, 2, 0], dtype=np.int32), ("", "대학", "고교"))
-    )
+    item = statistics.labelled(Categorical("education", np.array([1, 1, 2, 2, 2, 0], dtype=np.int32), ("", "대학", "고교")))
     table = statistics.lift(TOY, user, item).set_index(["user_label", "item_label"])
     # user 0 (degree 3): 대학 2, 고교 1; users 1 and 2 (degree 4): 대학 1, 고교 2
     assert table["count"].to_dict() == {("3", "대학"): 2, ("3", "고교"): 1, ("4", "대학"): 1, ("4", "고교"): 2}

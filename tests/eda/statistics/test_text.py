@@ -10,7 +10,8 @@ from recsys_lib.eda.statistics.labels import labelled, lift
 
 TYPED = {
     "certificates": spellings(
-        ["2종운전면허증"] * 3 + ["자동차운전면허 2종 보통"] * 4 + ["GTQ"] * 2 + [None], ["운전면허2종보통"] * 7 + ["GTQ"] * 2 + [None]
+        ["2종운전면허증"] * 3 + ["자동차운전면허 2종 보통"] * 4 + ["GTQ"] * 2 + [None],
+        ["운전면허2종보통"] * 7 + ["GTQ"] * 2 + [None],
     ),
     "keywords": spellings(["MD", "MD", "니트"], ["MD", "MD", "니트"]),
 }
@@ -93,7 +94,9 @@ def test_words_of_items_are_set_against_users(planted):
 
 def test_few_labels_are_no_words_unless_they_were_typed(planted):
     log, users, items = planted
-    knit = np.isin(np.arange(log.n_users), log.users[log.items < 10]) & ~np.isin(np.arange(log.n_users), log.users[log.items >= 10])
+    knit = np.isin(np.arange(log.n_users), log.users[log.items < 10]) & ~np.isin(
+        np.arange(log.n_users), log.users[log.items >= 10]
+    )
     indptr = np.concatenate([[0], np.cumsum(np.ones(log.n_users, dtype=np.int64))])
     few = MultiLabel("tags", indptr, knit.astype(np.int32), ("one", "two"))
     assert len(statistics.telling_words(log, FeatureTable(log.n_users, [few]), items, seed=1)) == 0
