@@ -85,7 +85,7 @@ def associations(
         for c, item in enumerate(items.names)
     ]
     table = pd.DataFrame(rows, columns=columns)
-    return table.iloc[np.argsort(table["chance"] - table["value"], kind="stable")].reset_index(drop=True)  # NaN last
+    return table.iloc[np.argsort((table["chance"] - table["value"]).to_numpy(), kind="stable")].reset_index(drop=True)  # NaN last
 
 
 def level_of_chance(dealt: list[np.ndarray]) -> np.ndarray:
