@@ -197,9 +197,10 @@ show("10_split", figures.split_side_by_side, split=SPLIT, seed=SEED)
 # ## A picture of your own · 나만의 그림
 #
 # A function that takes the data set and returns a `Plot` is drawn once like the others; `gallery.dataset` is the data.
+# What it takes from outside its own text must be a parameter of `show`.
 #
 # 데이터를 받아 `Plot`을 돌려주는 함수도 똑같이 한 번만 그립니다. 데이터는 `gallery.dataset`에 있습니다.
-# What it takes from outside its own text must be a parameter of `show`. · 함수 밖의 값은 `show`의 인자로 넘겨야 합니다.
+# 함수 밖의 값은 `show`의 인자로 넘겨야 합니다.
 #
 # ```python
 # from recsys_lib.display.plots import Plot, theme

@@ -59,7 +59,7 @@ def main() -> int:
 def click_through(page, url: str, folder: Path) -> None:
     """Every step waits for what it brings; playwright raises where it does not come."""
     run_all(page, f"{url}/01_eda.ipynb")
-    page.get_by_text("drawn just now: 1_").wait_for()
+    page.get_by_text("drawn just now: 01_").wait_for()
     shoot(page, folder / "1-eda.png")
 
     run_all(page, f"{url}/02_train.ipynb")
