@@ -18,6 +18,7 @@ _HOMES = {
     "Trainer": "training.trainer",
     "build_model": "models",
     "check_submission": "runs.submission",
+    "cold_start": "data.splits",
     "compare_runs": "runs.compared",
     "cut_offs": "evaluation.evaluator",
     "explain": "evaluation.explain",

@@ -5,6 +5,7 @@
     temporal_holdout                what came after a moment: for all users at once, or of each user's own time
     k_fold                          every row is tested once
     user_holdout                    users that training never sees; part of their rows is their history (fold-in)
+    cold_start                      any of these, with the histories of some users and all rows of some items hidden
 
 All splits keep one catalogue, use a private generator, are stable on ties and carry a fingerprint, so that two
 people who name the same split hold out the same rows. Rows with equal timestamps count in the order of the file.
@@ -344,6 +345,38 @@ def user_holdout(
         seed=seed,
         fold_in=interactions.take((part > 0) & ~targets),
     )
+
+
+def cold_start(split: Split, *, users: float = 0.1, items: float = 0.1, seed: int) -> Split:
+    """The same split with cold users and cold items among those that are tested: what does a model do for newcomers?
+
+    Of the users with test rows a share loses all other rows: nothing is known of them. Of the items in train or
+    validation a share loses all rows there: nobody is known to have chosen them. What test asks stays as it was, so its
+    figures stand beside those of `split`. Users left without rows because their items went are cold too.
+
+    Raises:
+        ValueError: a share that is not in [0, 1), whole users are held out already, or nothing is left to train on.
+    """
+    if split.fold_in is not None:
+        raise ValueError(f"{split.protocol} holds whole users out; cold_start hides histories of a split that does not")
+    if not (0 <= users < 1 and 0 <= items < 1):
+        raise ValueError(f"users and items are shares in [0, 1); got {users} and {items}")
+    generator = np.random.default_rng(seed)
+    known = split.known_before_test
+    cold_users = _drawn(generator, split.test.user_counts > 0, users)
+    cold_items = _drawn(generator, known.item_counts > 0, items)
+    train, validation = (part.take(~(cold_users[part.users] | cold_items[part.items])) for part in (split.train, split.validation))
+    if not len(train):
+        raise ValueError("cold_start leaves no row to train on; hide fewer users and items")
+    return Split(train, validation, split.test, f"{split.protocol}_cold_{100 * users:g}_{100 * items:g}", seed)
+
+
+def _drawn(generator: np.random.Generator, among: np.ndarray, share: float) -> np.ndarray:
+    """(n,) bool: a share of those `among` which may be drawn."""
+    there = np.flatnonzero(among)
+    drawn = np.zeros(len(among), dtype=bool)
+    drawn[generator.permutation(there)[: round(share * len(there))]] = True
+    return drawn
 
 
 SPLITS = {

@@ -25,6 +25,8 @@ from recsys_lib.models.base import Recommender
 
 ACTIVITY_EDGES = (0, 1, 2, 3, 6, 11, 21, 51, 101)
 FIT_RECALL = "fit recall (not a validation)"
+FEW = 2  # interactions of a user of whom little is known
+SLICES = ("warm", "sparse users", "cold users", "cold items")
 POPULARITY_EDGES = (0.0, 0.01, 0.05, 0.20, 1.0)
 
 
@@ -133,11 +135,46 @@ class Report:
         rows = [(name, n, found[i] / n) for i, (name, n) in enumerate(zip(names, held)) if n]
         return pd.DataFrame(rows, columns=["group", "rows", "value"])
 
+    def slices(self, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Recall at k where there is much, little or nothing to go by: slice -> (users, their values).
+
+        Each held-out row is in one slice: "cold items" when its item is not in `seen`, whoever asks; else "cold users",
+        "sparse users" or "warm" as the user has 0, 1 to 2, or more rows there. A user's value is the share of his
+        rows in the slice that stand in the first k places. Users without such rows are not in it; an empty slice is left out.
+
+        Returns:
+            users (U',) int64 indexes rising, values (U',) float64, in the order of SLICES.
+        """
+        held, known = self.held_out, self.seen.user_counts
+        found = np.zeros(len(held), dtype=bool)
+        users, places = np.nonzero(self.hits[:, :k])
+        hit_keys = self.users[users] * held.n_items + self.ranked[users, places]
+        found[np.searchsorted(held.pair_keys, hit_keys)] = True  # in the order of the pair keys
+        of_user, of_item = np.divmod(held.pair_keys, held.n_items)
+        slice_of = np.select([self.seen.item_counts[of_item] == 0, known[of_user] == 0, known[of_user] <= FEW], [3, 2, 1], 0)
+        values = {}
+        for place, name in enumerate(SLICES):
+            inside = slice_of == place
+            asked = np.bincount(of_user[inside], minlength=held.n_users)
+            there = np.flatnonzero(asked)
+            if len(there):
+                values[name] = there, np.bincount(of_user[inside & found], minlength=held.n_users)[there] / asked[there]
+        return values
+
+    def by_slice(self, k: int) -> pd.DataFrame:
+        """The means of slices(k). Columns: group, users, value, low, high."""
+        rows = []
+        for name, (users, values) in self.slices(k).items():
+            rows.append((name, len(users), float(values.mean()), *bootstrap_intervals(values[:, None])[0]))
+        return pd.DataFrame(rows, columns=["group", "users", "value", "low", "high"])
+
     def summary(self) -> dict[str, Any]:
-        """Everything but the per-user values, ready for metrics.json."""
+        """Everything but the per-user values, ready for metrics.json; the slices at the first k."""
+        k = min(int(name.split("@")[1]) for name in self.values)
         return {
             "kind": self.kind,
             "metrics": {name: {"mean": row["mean"], "low": row["low"], "high": row["high"]} for name, row in self.table().iterrows()},
+            "slices": {f"recall@{k}": {row.pop("group"): row for row in self.by_slice(k).to_dict("records")}},
             "users_scored": len(self.users),
             "users_cold": self.n_cold,
             "users_skipped": self.n_skipped,

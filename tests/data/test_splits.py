@@ -5,6 +5,7 @@ from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import (
     SPLITS,
     Split,
+    cold_start,
     fraction_split,
     hold_out_last,
     k_fold,
@@ -312,3 +313,29 @@ def test_a_published_split_validates_on_the_last_training_row():
 def test_an_unknown_split_lists_what_there_is():
     with pytest.raises(ValueError, match="no split .loo.*There are leave_one_out_random"):
         make_split("loo", log_of([3]), seed=0)
+
+
+def test_cold_start_hides_histories_and_items_and_leaves_test_as_it_was():
+    split = fraction_split(log_of([3, 8, 15, 30] * 50, n_items=60), seed=3)
+    cold = cold_start(split, users=0.1, items=0.2, seed=5)
+    assert cold.test is split.test
+    known, before = cold.known_before_test, split.known_before_test
+    tested = split.test.user_counts > 0
+    without_history = tested & (known.user_counts == 0)
+    assert without_history.sum() == round(0.1 * tested.sum())
+    hidden = (before.item_counts > 0) & (known.item_counts == 0)
+    assert hidden.sum() == round(0.2 * (before.item_counts > 0).sum())
+    # nothing else went
+    kept = before.take(~(without_history[before.users] | hidden[before.items]))
+    assert np.array_equal(np.sort(kept.pair_keys), np.sort(known.pair_keys))
+    assert cold.protocol == "fraction_80_10_10_cold_10_20"
+    assert cold_start(split, users=0.1, items=0.2, seed=5).fingerprint == cold.fingerprint
+    assert cold_start(split, users=0.1, items=0.2, seed=6).fingerprint != cold.fingerprint
+
+
+def test_cold_start_refuses_what_it_cannot_do():
+    log = log_of([8] * 50)
+    with pytest.raises(ValueError, match="holds whole users out"):
+        cold_start(user_holdout(log, seed=0), seed=0)
+    with pytest.raises(ValueError, match=r"shares in \[0, 1\)"):
+        cold_start(fraction_split(log, seed=0), users=1.0, seed=0)

@@ -4,7 +4,7 @@ import torch
 
 from recsys_lib.data.candidates import Candidates, sample_candidates
 from recsys_lib.data.interactions import Interactions
-from recsys_lib.data.splits import fraction_split, leave_one_out, user_holdout
+from recsys_lib.data.splits import cold_start, fraction_split, leave_one_out, user_holdout
 from recsys_lib.evaluation.evaluator import Evaluator, fit_recall
 from recsys_lib.models import build_model
 from recsys_lib.models.base import Recommender
@@ -268,3 +268,27 @@ def test_fit_recall_of_rows_that_the_model_did_not_see_is_refused(market_log, ma
         fit_recall(model, market_log, ks=[5])
     with pytest.raises(ValueError, match="this ease has seen 0 of these"):
         fit_recall(build_model("ease", market_catalogue, seed=0), split.train, ks=[5])
+
+
+def test_slices_hold_each_row_once_and_their_hits_are_those_of_the_lists(market_log, market_catalogue):
+    split = cold_start(fraction_split(market_log, fractions=(0.4, 0.1, 0.5), seed=1), users=0.2, items=0.2, seed=2)
+    scores = np.random.default_rng(0).normal(size=(60, 40))
+    seen, held = split.known_before_test, split.test
+    report = Evaluator(held, seen=seen, ks=[5]).evaluate(Given(market_catalogue, scores, split.train))
+    expected = {}
+    for user, ranked, hits in zip(report.users, report.ranked, report.hits):
+        listed = set(ranked[:5].tolist())
+        for item in held.items[held.users == user]:
+            known = seen.user_counts[user]
+            name = "cold items" if not seen.item_counts[item] else "cold users" if not known else "sparse users" if known < 3 else "warm"
+            expected.setdefault(name, {}).setdefault(user, []).append(item in listed)
+    assert set(expected) >= {"warm", "cold users", "cold items"}
+    slices = report.slices(5)
+    assert set(slices) == set(expected)
+    for name, (users, values) in slices.items():
+        assert users.tolist() == sorted(expected[name])
+        assert values.tolist() == pytest.approx([np.mean(expected[name][user]) for user in users])
+    table = report.by_slice(5)
+    assert table["group"].tolist() == [name for name in ("warm", "sparse users", "cold users", "cold items") if name in expected]
+    assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
+    assert report.summary()["slices"]["recall@5"]["warm"]["users"] == len(slices["warm"][0])
