@@ -58,7 +58,18 @@ class Numeric:
         return len(self.values)
 
 
-Feature = Categorical | MultiLabel | Numeric
+@dataclass(frozen=True, eq=False)
+class Vectors:
+    """Several numbers a row that belong together, such as the embedding of a text. values: (n, d) float32, NaN rows where missing."""
+
+    name: str
+    values: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+Feature = Categorical | MultiLabel | Numeric | Vectors
 
 
 class FeatureTable:
@@ -103,12 +114,34 @@ class FeatureTable:
         """Only these features, in this order. Raises: KeyError for an unknown name."""
         return FeatureTable(self.n_rows, [self[name] for name in names])
 
+    def check_fits(self, other: FeatureTable) -> None:
+        """Can `other` take this table's place: the same features, of the same kinds and labels, for as many rows?
+
+        Raises: ValueError naming the feature that is missing, of another kind, with other labels or of another width.
+        """
+        if other.n_rows != self.n_rows:
+            raise ValueError(f"the new features ({', '.join(other.names)}) have {other.n_rows:,} rows, not {self.n_rows:,}")
+        for feature in self:
+            name = feature.name
+            if name not in other.names:
+                raise ValueError(f"the model uses feature {name!r}; the new table has {', '.join(other.names) or 'none'}")
+            new = other[name]
+            if type(new) is not type(feature):
+                raise ValueError(f"feature {name!r} was {type(feature).__name__} when the model was built and is {type(new).__name__} now")
+            if isinstance(feature, (Categorical, MultiLabel)) and new.labels != feature.labels:
+                raise ValueError(
+                    f"feature {name!r} had {len(feature.labels)} labels when the model was built and has "
+                    f"{len(new.labels)} now; keep the labels and change only the codes"
+                )
+            if isinstance(feature, Vectors) and new.values.shape != feature.values.shape:
+                raise ValueError(f"feature {name!r} had {feature.values.shape[1]} columns when the model was built and has {new.values.shape[1]} now")
+
     def fingerprint(self) -> str:
         """16 hexadecimal digits of the names, labels and contents."""
         digest = hashlib.sha256(str(self.n_rows).encode())
         for feature in self:
             digest.update(f"{type(feature).__name__} {feature.name} {getattr(feature, 'labels', ())}".encode())
-            arrays = [feature.values] if isinstance(feature, Numeric) else [feature.codes]
+            arrays = [feature.values] if isinstance(feature, (Numeric, Vectors)) else [feature.codes]
             if isinstance(feature, MultiLabel):
                 arrays.append(feature.indptr)
             for array in arrays:
@@ -150,6 +183,26 @@ def numeric(name: str, ids: IdMap, keys: Iterable, values: Iterable) -> Numeric:
     rows = _rows(name, ids, keys)
     aligned[rows[rows >= 0]] = numbers[rows >= 0]
     return Numeric(name, aligned)
+
+
+def vectors(name: str, ids: IdMap, keys: Iterable, values: np.ndarray) -> Vectors:
+    """Align a table of vectors with `ids`: pretrained embeddings of titles, pictures, anything.
+
+    Args:
+        keys: (m,) external ids, at most one row an id (unknown ids are left out). values: (m, d) numbers.
+    Raises:
+        ValueError: the values are no table with a row for each key, or hold infinite numbers.
+    """
+    table, keys = np.asarray(values, dtype=np.float32), list(keys)
+    if table.ndim != 2 or len(table) != len(keys) or not table.shape[1]:
+        raise ValueError(f"feature {name!r} needs a row of numbers for each of {len(keys):,} ids; got an array of shape {table.shape}")
+    if np.isinf(table).any():
+        raise ValueError(f"feature {name!r} holds infinite numbers; write NaN for a missing vector")
+    aligned = np.full((len(ids), table.shape[1]), np.nan, dtype=np.float32)
+    rows = _rows(name, ids, keys)
+    aligned[rows[rows >= 0]] = table[rows >= 0]
+    aligned[np.isnan(aligned).any(1)] = np.nan  # half a vector is none
+    return Vectors(name, aligned)
 
 
 def _as_labels(values: pd.Series) -> pd.Series:

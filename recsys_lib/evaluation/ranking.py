@@ -22,8 +22,8 @@ class Ranking:
     Attributes:
         items: (U, k) int64, best first; equal scores rank by item index; -1 where fewer than k items were left.
         scores: (U, k) float32, -inf where items is -1.
-        fallback: (U,) bool: ranked by popularity because the model could not score the user, or gave everything the
-            same score: that would be a ranking by item index.
+        fallback: (U,) bool: ranked by popularity because the model could not score the user, neither by history nor by
+            features, or gave everything the same score: that would be a ranking by item index.
     """
 
     items: Tensor
@@ -67,6 +67,8 @@ def rank(
     masked = known if seen is history else seen.history(device) if everybody else seen.history(device).take(users)
     fallback = ~model.can_score(users, known)
     cold = fallback.clone() if bool(fallback.any()) else None
+    by_features = cold is not None and model.score_newcomers(users[cold][:1]) is not None
+    fallback &= not by_features
     popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
 
@@ -75,6 +77,17 @@ def rank(
     unsettled = torch.empty(len(users), dtype=torch.bool, device=device)
 
     product = None if (vectors := _item_vectors(model)) is None else panels(*vectors)
+
+    def of_strangers(strangers: Tensor) -> Tensor:
+        return model.score_newcomers(strangers) if by_features else popularity.repeat(len(strangers), 1)
+
+    def with_strangers(rows: slice | Tensor, block_scores: Tensor) -> Tensor:
+        if cold is None:
+            return block_scores
+        if not by_features:
+            return torch.where(cold[rows, None], popularity, block_scores)
+        block_scores[cold[rows]] = model.score_newcomers(users[rows][cold[rows]])
+        return block_scores
 
     def best(start: int, stop: int) -> None:
         asked, hide = _slice(known, known_ends, start, stop), _slice(masked, masked_ends, start, stop)
@@ -89,9 +102,7 @@ def rank(
             if cold is not None:
                 unsettled[start:stop] |= cold[start:stop]
             return
-        block_scores = model.score(users[start:stop], asked)
-        if cold is not None:
-            block_scores = torch.where(cold[start:stop, None], popularity, block_scores)
+        block_scores = with_strangers(slice(start, stop), model.score(users[start:stop], asked))
         scores[start:stop], items[start:stop], unsettled[start:stop] = top_k_unsettled(block_scores, k, (hide.indptr, hide.items))
 
     product_block = max(_PRODUCT_BLOCK, 4 * 96 * torch.get_num_threads())
@@ -104,17 +115,17 @@ def rank(
         part = rows[start:stop]
         hide, asked = masked.take(part), model.user_vectors(users[part], known.take(part))
         lowest, _ = top_k_of_product(-asked, negated, 1, (hide.indptr, hide.items))  # exactly minus the lowest score
-        flat = part[fallback[part] | (-lowest[:, 0] == scores[part, 0])]
-        hide = masked.take(flat)
-        scores[flat], items[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
+        strange = torch.zeros(len(part), dtype=torch.bool, device=device) if cold is None else cold[part]
+        flat = part[~strange & (-lowest[:, 0] == scores[part, 0])]
+        for rows_of, found in ((part[strange], of_strangers(users[part[strange]])), (flat, popularity.repeat(len(flat), 1))):
+            hide = masked.take(rows_of)
+            scores[rows_of], items[rows_of] = top_k(found, k, (hide.indptr, hide.items))
         fallback[flat] = True
 
     def settle(start: int, stop: int) -> None:
         part = rows[start:stop]
         hide = masked.take(part)
-        block_scores = model.score(users[part], known.take(part))
-        if cold is not None:
-            block_scores = torch.where(cold[part, None], popularity, block_scores)
+        block_scores = with_strangers(part, model.score(users[part], known.take(part)))
         values, found = top_k(block_scores, k, (hide.indptr, hide.items))
         flat = torch.nonzero(_all_the_same(values)).flatten()  # a few: the rest is not looked at
         flat = flat[((block_scores[flat] == values[flat, :1]) | (block_scores[flat] == -torch.inf)).all(1)]
@@ -176,7 +187,9 @@ def rank_candidates(
     users, candidates = users.to(device), candidates.to(device)
     known = history.history(device).take(users)
     ends = known.indptr.tolist()
-    fallback = ~model.can_score(users, known)
+    strange = ~model.can_score(users, known)
+    by_features = bool(strange.any()) and model.score_newcomers(users[strange][:1]) is not None
+    fallback = strange & (not by_features)
     counts = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     items = torch.empty((len(users), k), dtype=torch.int64, device=device)
     scores = torch.empty((len(users), k), dtype=torch.float32, device=device)
@@ -186,6 +199,9 @@ def rank_candidates(
         empty, asked = block < 0, block.clamp(min=0)
         block_scores = model.score_items(users[start:stop], _slice(known, ends, start, stop), asked)
         popular = counts[asked].masked_fill_(empty, -torch.inf)
+        if by_features:
+            new = strange[start:stop]
+            block_scores[new] = model.score_newcomers(users[start:stop][new]).gather(1, asked[new])
         block_scores = torch.where(fallback[start:stop, None], popular, block_scores.masked_fill(empty, -torch.inf))
         values, places = top_k(block_scores, k)  # the columns rise with the item's index, so ties go by it here too
         flat = torch.nonzero(_all_the_same(values)).flatten()

@@ -145,8 +145,12 @@ class Recommender(nn.Module):
         return None
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
-        """(B,) bool: False rows get the fallback (popularity), in the evaluator and in recommend alike."""
+        """(B,) bool: False rows are ranked by score_newcomers, in the evaluator and in recommend alike."""
         return torch.ones(len(users), dtype=torch.bool, device=users.device)
+
+    def score_newcomers(self, users: Tensor) -> Tensor | None:
+        """(B, n_items) scores of users that can_score refuses, from their features; None: they get popular items."""
+        return None
 
     def on_epoch_start(self, epoch: int) -> None:
         """Called before each epoch, counted from 1."""

@@ -5,6 +5,16 @@
 
 X is the (n_users, n_items) matrix of ones of train; x_u the history at the time of asking, which may be longer than
 what was fitted on. Source: Steck, Embarrassingly Shallow Autoencoders for Sparse Data, WWW 2019.
+
+With features of items F (n_items, labels), each label is one more user who chose its items, w times as strong as the
+average item is chosen (CEASE of Jeunen, Van Balen and Goethals, Closed-Form Models for Collaborative Filtering with
+Side-Information, RecSys 2020):
+
+    P = (XᵀX + w c FFᵀ + λ I)⁻¹,  c the mean of XᵀX's diagonal
+
+Columns of B for items that nobody chose are mapped from the columns of the others (newcomers.py), and so are the scores
+of users without history; neither changes what a known user gets of known items. Features of users do no more than that:
+stacked as further items they made known users' lists worse on every data set that we tried.
 """
 
 from __future__ import annotations
@@ -14,17 +24,26 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
+from recsys_lib.models.newcomers import WIDEST, judges, map_of_users, overrated, vectors_of_new_items
+from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
 @dataclass(frozen=True)
 class EASEConfig:
     regularisation: float = option(300.0, "λ, added to the diagonal of XᵀX; scan it, the best differs by data set")
+    features: tuple[str, ...] | str = option("none", FEATURES_HELP)
+    feature_weight: float = option(0.1, "w, how strong the items' features are beside the average item's interactions")
 
     def __post_init__(self) -> None:
         if not self.regularisation > 0:  # NaN too
             raise ValueError(f"regularisation must be above 0, or XᵀX may have no inverse; got {self.regularisation}")
+        check_choice(self.features)
+        if not self.feature_weight >= 0:
+            raise ValueError(f"feature_weight must not be negative; got {self.feature_weight}")
 
 
 class EASE(Recommender):
@@ -32,9 +51,32 @@ class EASE(Recommender):
     Config = EASEConfig
     needs_training = False
 
+    def __init__(self, catalogue, config: EASEConfig) -> None:
+        super().__init__(catalogue, config)
+        self.side = SideInformation(catalogue, config.features, WIDEST)
+        self._user_map: Ridge | None = None
+
+    @property
+    def uses_features(self) -> frozenset[str]:
+        return self.side.names
+
+    def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
+        self.side.swap(user=user, item=item)
+        self._user_map = None
+        if item is not None and self.side.item.width and self.trained_on is not None:
+            self._fit()
+
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
-        gram = self._gram(train)
+        self._train = train
+        self._user_map = None
+        self._fit()
+
+    def _fit(self) -> None:
+        gram = self._gram(self._train)
+        if self.side.item.width:
+            vectors = self.side.item.rows(torch.arange(self.catalogue.n_items, device=self.device))
+            gram.addmm_(vectors, vectors.T, alpha=self.config.feature_weight * float(gram.diagonal().mean()))
         # trace/λ bounds the condition number; where it is large, single precision would lose the small entries.
         if float(gram.diagonal().sum()) / self.config.regularisation > 1e4:
             gram = gram.double()
@@ -43,6 +85,22 @@ class EASE(Recommender):
         weights = inverse.div_(-inverse.diagonal().clone()).float()
         weights.fill_diagonal_(0.0)
         self.register_buffer("weights", weights, persistent=False)
+        known = torch.from_numpy(self._train.item_counts > 0).to(self.device)
+        if self.side.item.width and 2 <= int(known.sum()) < len(known):
+            self._add_new_items(known)
+
+    def _add_new_items(self, known: Tensor) -> None:
+        """Columns of B for items that nobody chose."""
+        new, mapped, left_out = vectors_of_new_items(self.side.item, known, self.weights.T)
+        users = judges(self.known_users)
+        asked = self._train.history(self.device).take(users)
+        seen = torch.zeros(len(users), len(known), device=self.device)
+        seen[asked.rows, asked.items] = 1
+        learned_scores, mapped_scores = overrated(
+            seen @ self.weights[:, known], seen @ left_out.T, seen[:, known].bool()
+        )
+        trust = float(learned_scores.sum() / mapped_scores.sum().clamp(min=1e-12)) if len(mapped_scores) else 1.0
+        self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
 
     def _gram(self, train: Interactions) -> Tensor:
         """XᵀX, (n_items, n_items) float32; the counts are exact below 2^24."""
@@ -59,6 +117,12 @@ class EASE(Recommender):
 
     def score(self, users: Tensor, history: History) -> Tensor:
         return history.times(self.weights)  # (B, n_items)
+
+    def score_newcomers(self, users: Tensor) -> Tensor | None:
+        if self.side.user.width and self._user_map is None:
+            history = self._train.history(self.device)
+            self._user_map = map_of_users(self.side.user, self.known_users, history, self.score)
+        return None if self._user_map is None else self._user_map(self.side.user.rows(users))
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

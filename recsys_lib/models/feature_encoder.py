@@ -1,17 +1,29 @@
 """Features of users or items as numbers that a tower can take.
 
 Categorical: an embedding a label, "missing" being a label of its own. Multi-label: the mean of its labels' embeddings,
-zero where there is none. Numeric: (x - mean) / sd and a 0/1 flag for "missing", whose x counts as the mean.
+zero where there is none. Numeric: a number on the chosen scale and a 0/1 flag for "missing", whose number is 0. Vectors:
+as they are, divided by their typical length, and the same flag.
+
+    z-score     (x - mean) / sd
+    quantile    the normal quantile of x's share among the first table's values: outliers lose their weight
+    log         the z-score of sign(x) log(1 + |x|)
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
+from scipy.special import ndtri
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recsys_lib.data.features import Categorical, Feature, FeatureTable, MultiLabel, Numeric
+from recsys_lib.data.features import Categorical, FeatureTable, MultiLabel, Numeric, Vectors
+
+
+SCALES = ("z-score", "quantile", "log")
+_KINDS = (Categorical, MultiLabel, Numeric, Vectors)
 
 
 class FeatureEncoder(nn.Module):
@@ -19,43 +31,41 @@ class FeatureEncoder(nn.Module):
 
     Args:
         table: its values become buffers; its labels fix the embeddings' sizes.
-        embedding_size: of each categorical and multi-label feature.
+        embedding_size: of each categorical and multi-label feature. scale: of numbers, one of SCALES.
     Attributes:
         width: columns of the output; parts: feature name -> its columns.
     """
 
-    def __init__(self, table: FeatureTable, embedding_size: int) -> None:
+    def __init__(self, table: FeatureTable, embedding_size: int, scale: str = "z-score") -> None:
         super().__init__()
-        self.embedding_size = embedding_size
-        self.names = {kind: [f.name for f in table if isinstance(f, kind)] for kind in (Categorical, MultiLabel, Numeric)}
-        self.labels = {f.name: f.labels for f in table if not isinstance(f, Numeric)}
+        self.embedding_size, self.scale = embedding_size, scale
+        self._first = table
+        self.names = {kind: [f.name for f in table if isinstance(f, kind)] for kind in _KINDS}
         self.parts: dict[str, int] = {}
         for kind, width in ((Categorical, embedding_size), (MultiLabel, embedding_size), (Numeric, 2)):
             self.parts |= {name: width for name in self.names[kind]}
+        self.parts |= {name: table[name].values.shape[1] + 1 for name in self.names[Vectors]}
         self.width = sum(self.parts.values())
         # One joined embedding table for all categorical features: one look-up instead of one a feature.
-        sizes = [len(self.labels[name]) for name in self.names[Categorical]]
+        sizes = [len(table[name].labels) for name in self.names[Categorical]]
         self.register_buffer("offsets", torch.tensor([0, *np.cumsum(sizes)[:-1]], dtype=torch.int64), persistent=False)
         self.categories = nn.Embedding(max(sum(sizes), 1), embedding_size)
         # Row 0 pads rows of fewer labels than the longest; it stays zero and does not count in the mean.
         self.bags = nn.ModuleList(
-            nn.Embedding(len(self.labels[name]) + 1, embedding_size, padding_idx=0) for name in self.names[MultiLabel]
+            nn.Embedding(len(table[name].labels) + 1, embedding_size, padding_idx=0) for name in self.names[MultiLabel]
         )
         for embedding in [self.categories, *self.bags]:
             nn.init.normal_(embedding.weight, std=0.05)
         for bag in self.bags:
             nn.init.zeros_(bag.weight[0])
         # Kept from the first table, so that swapped values are measured by the same rule.
-        numbers = [table[name].values for name in self.names[Numeric]]
-        self.means = [_mean(values) for values in numbers]
-        self.deviations = [_deviation(values) for values in numbers]
+        self.rules = [_rule(table[name].values, scale) for name in self.names[Numeric]]
+        self.lengths = [_length(table[name].values) for name in self.names[Vectors]]
         self.set_table(table)
 
     def check_fit(self, table: FeatureTable) -> None:
-        """Raises: ValueError naming the feature that is missing, of another kind or with other labels."""
-        for kind, names in self.names.items():
-            for name in names:
-                self._check_feature(name, kind, table)
+        """Raises: as FeatureTable.check_fits."""
+        self._first.check_fits(table)
 
     def set_table(self, table: FeatureTable) -> None:
         """Take other values for the same features. Raises: as check_fit."""
@@ -65,12 +75,12 @@ class FeatureEncoder(nn.Module):
         self._put("codes", torch.from_numpy(codes.astype(np.int64)))
         for place, name in enumerate(self.names[MultiLabel]):
             self._put(f"bag_{place}", torch.from_numpy(_padded(table[name])))
-        numbers = np.zeros((n, 2 * len(self.names[Numeric])), dtype=np.float32)
-        for place, name in enumerate(self.names[Numeric]):
-            values = table[name].values
-            numbers[:, 2 * place] = np.nan_to_num((values - self.means[place]) / self.deviations[place])
-            numbers[:, 2 * place + 1] = np.isnan(values)
-        self._put("numbers", torch.from_numpy(numbers))
+        numbers = [np.zeros((n, 0), dtype=np.float32)]
+        for name, rule in zip(self.names[Numeric], self.rules):
+            numbers.append(_with_flag(rule(table[name].values)[:, None]))
+        for name, length in zip(self.names[Vectors], self.lengths):
+            numbers.append(_with_flag(table[name].values / length))
+        self._put("numbers", torch.from_numpy(np.concatenate(numbers, 1)))
 
     def forward(self, rows: Tensor) -> Tensor:
         """(B,) indexes -> (B, width)."""
@@ -79,7 +89,7 @@ class FeatureEncoder(nn.Module):
             parts.append(self.categories(self.codes[rows] + self.offsets).flatten(1))
         for place, bag in enumerate(self.bags):
             parts.append(F.embedding_bag(getattr(self, f"bag_{place}")[rows], bag.weight, mode="mean", padding_idx=0))
-        if self.names[Numeric]:
+        if self.numbers.shape[1]:
             parts.append(self.numbers[rows])
         if not parts:
             return self.categories.weight.new_zeros(len(rows), 0)
@@ -87,18 +97,6 @@ class FeatureEncoder(nn.Module):
 
     def _put(self, name: str, values: Tensor) -> None:
         self.register_buffer(name, values.to(self.categories.weight.device), persistent=False)
-
-    def _check_feature(self, name: str, kind: type, table: FeatureTable) -> None:
-        if name not in table.names:
-            raise ValueError(f"the model uses feature {name!r}; the new table has {', '.join(table.names) or 'none'}")
-        feature: Feature = table[name]
-        if not isinstance(feature, kind):
-            raise ValueError(f"feature {name!r} was {kind.__name__} when the model was built and is {type(feature).__name__} now")
-        if name in self.labels and feature.labels != self.labels[name]:
-            raise ValueError(
-                f"feature {name!r} had {len(self.labels[name])} labels when the model was built and has "
-                f"{len(feature.labels)} now; keep the labels and change only the codes"
-            )
 
 
 def _padded(feature: MultiLabel) -> np.ndarray:
@@ -110,10 +108,31 @@ def _padded(feature: MultiLabel) -> np.ndarray:
     return table
 
 
-def _mean(values: np.ndarray) -> float:
-    return float(np.nanmean(values)) if (~np.isnan(values)).any() else 0.0
+def _with_flag(values: np.ndarray) -> np.ndarray:
+    """(n, d) with NaN -> (n, d + 1) float32: NaN as 0, and whether it was missing."""
+    missing = np.isnan(values).any(1, keepdims=True)
+    return np.concatenate([np.nan_to_num(values), missing], 1).astype(np.float32)
 
 
-def _deviation(values: np.ndarray) -> float:
-    spread = float(np.nanstd(values)) if (~np.isnan(values)).any() else 0.0
-    return spread if spread > 0 else 1.0
+def _rule(values: np.ndarray, scale: str) -> Callable[[np.ndarray], np.ndarray]:
+    """(n,) -> (n,), by what the first table's (n,) values are; NaN stays NaN."""
+    if scale == "quantile":
+        known = np.sort(values[~np.isnan(values)])
+
+        def normal_quantile(new: np.ndarray) -> np.ndarray:
+            below = np.searchsorted(known, new, side="left") + np.searchsorted(known, new, side="right")
+            share = (below + 1) / (2 * len(known) + 2)  # ties stand in the middle of their places; never 0 or 1
+            return np.where(np.isnan(new), np.nan, ndtri(share))
+
+        return normal_quantile
+    stretch = (lambda x: np.sign(x) * np.log1p(np.abs(x))) if scale == "log" else (lambda x: x)
+    known = stretch(values[~np.isnan(values)])
+    mean, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+    return lambda new: (stretch(new) - mean) / (spread if spread > 0 else 1.0)
+
+
+def _length(values: np.ndarray) -> float:
+    """The root mean square length of the vectors there are, so that they come in at the size of a z-score."""
+    squares = np.square(values).mean(1)
+    typical = float(np.sqrt(np.nanmean(squares))) if (~np.isnan(squares)).any() else 0.0
+    return typical if typical > 0 else 1.0

@@ -7,6 +7,17 @@ The first layer never sees a dense row: it is a weighted sum of the embeddings o
 those items. The loss and its gradient take one (B, n_items) tensor, in which logits become probabilities and these
 the gradient: neither targets nor copies of that size exist. Source: Liang et al., Variational Autoencoders for
 Collaborative Filtering, WWW 2018 (Mult-DAE).
+
+Side information, all of it at 0 in the first epoch, which is then that of plain Multi-DAE:
+
+    items   f_i V is added to item i's embedding in the first layer and to its row of the output (tied), so that a
+            history brings the profile of its items' features along; or the profile alone, beside the clicks (prepended)
+    users   g_u U is added to the first layer
+
+f and g are the features as vectors of length about 1 (data/vectors.py: TF-IDF and bins, truncated SVD), times a weight
+that says how fast they are learned. hide_history trains some users on their features alone, without clicks.
+Users without history are ranked by a map from their features to what is expected of known users, and items that
+nobody chose get their row of the output from a map, too (newcomers.py): neither changes a known user's scores.
 """
 
 from __future__ import annotations
@@ -19,31 +30,57 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
+from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
+from recsys_lib.models.newcomers import WIDEST, judges, map_of_users, overrated, vectors_of_new_items
+from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
 @dataclass(frozen=True)
 class MultiDAEConfig:
     layers: tuple[int, ...] = option((200,), "widths of the hidden layers, encoder to code; the decoder mirrors them")
     dropout: float = option(0.5, "share of a history's items that are hidden from the encoder")
+    features: tuple[str, ...] | str = option("none", FEATURES_HELP)
+    feature_size: int = option(64, "columns of the features of a side, after a truncated SVD")
+    feature_weight: float = option(0.1, "length of a feature vector beside a click's 1: how fast features are learned")
+    tie_features: bool = option(True, "item features in the output too; False: prepended to the encoder's input alone")
+    hide_history: float = option(0.0, "share of the users of a batch who are asked for by their features alone")
 
     def __post_init__(self) -> None:
         if not self.layers or min(self.layers) < 1:
             raise ValueError(f"layers must be one or more positive widths, e.g. [200] or [600, 200]; got {list(self.layers)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1); got {self.dropout}")
+        check_choice(self.features)
+        if self.feature_size < 1:
+            raise ValueError(f"feature_size must be 1 or more; got {self.feature_size}")
+        if not self.feature_weight > 0:
+            raise ValueError(f"feature_weight must be above 0; got {self.feature_weight}; for no features say features='none'")
+        if not 0 <= self.hide_history < 1:
+            raise ValueError(f"hide_history must lie in [0, 1); got {self.hide_history}")
 
 
 @dataclass(frozen=True)
 class UserRows:
-    """Histories of B users."""
+    """B users and their histories."""
 
+    users: Tensor
     history: History
 
     def split(self, n: int) -> list[UserRows]:
         rows = torch.arange(len(self.history), device=self.history.items.device)
-        return [UserRows(self.history.take(part)) for part in rows.tensor_split(n) if len(part)]
+        return [UserRows(self.users[part], self.history.take(part)) for part in rows.tensor_split(n) if len(part)]
+
+
+@dataclass(frozen=True)
+class OutputSide:
+    """What every user is scored against: (n_items, widths[0]) of the features, and the output's weight and bias."""
+
+    of_items: Tensor | None
+    weight: Tensor
+    bias: Tensor
 
 
 class MultinomialLoss(torch.autograd.Function):
@@ -101,10 +138,62 @@ class MultiDAE(Recommender):
         for layer in [*self.hidden, self.output]:
             nn.init.xavier_uniform_(layer.weight)
             nn.init.trunc_normal_(layer.bias, std=0.001)
+        self.register_buffer("known_items", torch.zeros(catalogue.n_items, dtype=torch.bool), persistent=False)
+        self.side = SideInformation(catalogue, config.features, config.feature_size)  # what is learned from
+        self.wide = SideInformation(catalogue, config.features, WIDEST)  # what newcomers are mapped from
+        if config.hide_history and not self.side.user.names:
+            raise ValueError("hide_history asks for users by their features; choose some, e.g. features='user', or leave it at 0")
+        self.user_weights = self._zeros(self.side.user.width, widths[0])  # U
+        self.item_weights = self._zeros(self.side.item.width, widths[0])  # V
+        self._put_features()
+        self._forget()
+
+    # ---- features
+
+    @staticmethod
+    def _zeros(n: int, width: int) -> nn.Parameter | None:
+        return nn.Parameter(torch.zeros(n, width)) if n else None
+
+    def _put_features(self) -> None:
+        users, items = (torch.arange(n, device=self.device) for n in (self.catalogue.n_users, self.catalogue.n_items))
+        weight = self.config.feature_weight
+        self.register_buffer("user_features", weight * self.side.user.rows(users), persistent=False)  # (n_users, width)
+        self.register_buffer("item_features", weight * self.side.item.rows(items), persistent=False)  # (n_items, width)
+
+    @property
+    def uses_features(self) -> frozenset[str]:
+        return self.side.names
+
+    def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
+        self.side.swap(user=user, item=item)
+        self.wide.swap(user=user, item=item)
+        self._put_features()
+        self._forget()
+
+    def _forget(self) -> None:
+        """Of what was made once: the weights or the features may be others now."""
+        self._output_side: OutputSide | None = None
+        self._user_map: Ridge | None = None
+
+    def train(self, mode: bool = True) -> MultiDAE:
+        self._forget()
+        return super().train(mode)
+
+    def load_state_dict(self, *arguments, **named):
+        self._forget()
+        return super().load_state_dict(*arguments, **named)
+
+    def _apply(self, *arguments, **named):
+        self._forget()  # .to(device)
+        return super()._apply(*arguments, **named)
+
+    # ---- learning
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
         self._history = train.history(self.device)
+        self.known_items.copy_(torch.from_numpy(train.item_counts > 0))
+        self._forget()
 
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
         users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing
@@ -112,30 +201,81 @@ class MultiDAE(Recommender):
         # All batch sizes at once, so that the loop never waits for the device.
         totals = self._history.lengths[order].cpu().split(batch_size)
         for part, total in zip(order.split(batch_size), totals):
-            yield UserRows(self._history.take(part, int(total.sum())))
+            yield UserRows(part, self._history.take(part, int(total.sum())))
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
-        history = batch.history
-        hidden = self._hidden(history)
-        return MultinomialLoss.apply(hidden, self.output.weight, self.output.bias, history), len(history)
+        of_items = self._of_item_features()
+        hidden = self._hidden(batch.users, batch.history, of_items)
+        return MultinomialLoss.apply(hidden, self._output_weight(of_items), self.output.bias, batch.history), len(batch.history)
+
+    # ---- scoring
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:
-        return self.output.weight, self.output.bias
+        side = self._output_once()
+        return side.weight, side.bias
 
     def user_vectors(self, users: Tensor, history: History) -> Tensor:
-        return self._hidden(history)
+        return self._hidden(users, history, self._output_once().of_items)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
-        return history.lengths > 0
+        # who was trained with hidden histories needs none
+        return (history.lengths > 0) | (self.config.hide_history > 0)
 
-    def _hidden(self, history: History) -> Tensor:
+    def score_newcomers(self, users: Tensor) -> Tensor | None:
+        if self.wide.user.width and self._user_map is None:
+            self._user_map = map_of_users(self.wide.user, self.known_users, self._history, self._expected_rows)
+        return None if self._user_map is None else self._user_map(self.wide.user.rows(users))
+
+    def _expected_rows(self, users: Tensor, history: History) -> Tensor:
+        return torch.softmax(self.score(users, history), 1) * history.lengths[:, None]
+
+    def _output_once(self) -> OutputSide:
+        if self._output_side is None or self.training:
+            of_items = self._of_item_features()
+            self._output_side = OutputSide(of_items, self._output_weight(of_items), self.output.bias)
+            n_known = int(self.known_items.sum())
+            if self.wide.item.width and 2 <= n_known < len(self.known_items) and not self.training:
+                self._output_side = self._with_new_items(self._output_side)
+        return self._output_side
+
+    def _with_new_items(self, side: OutputSide) -> OutputSide:
+        """Rows of the output for items that nobody chose: as learned, they say no more than that."""
+        learned = torch.cat([side.weight, side.bias[:, None]], 1)
+        new, mapped, left_out = vectors_of_new_items(self.wide.item, self.known_items, learned)
+        users = judges(self.known_users)
+        history = self._history.take(users)
+        hidden = self._hidden(users, history, side.of_items)
+        hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)
+        seen = torch.zeros(len(users), len(learned), dtype=torch.bool, device=self.device)
+        seen[history.rows, history.items] = True
+        as_learned, as_mapped = hidden @ learned[self.known_items].T, hidden @ left_out.T
+        learned_scores, mapped_scores = overrated(as_learned, as_mapped, seen[:, self.known_items])
+        weight, bias = side.weight.clone(), side.bias.clone()
+        weight[new], bias[new] = mapped[:, :-1], mapped[:, -1]
+        if len(mapped_scores):
+            bias[new] += learned_scores.logsumexp(0) - mapped_scores.logsumexp(0)
+        return OutputSide(side.of_items, weight, bias)
+
+    def _of_item_features(self) -> Tensor | None:
+        """(n_items, widths[0]): what each item's features add to its embedding."""
+        return None if self.item_weights is None else self.item_features @ self.item_weights
+
+    def _output_weight(self, of_items: Tensor | None) -> Tensor:
+        return self.output.weight if of_items is None or not self.config.tie_features else self.output.weight + of_items
+
+    def _hidden(self, users: Tensor, history: History, of_items: Tensor | None) -> Tensor:
         """(B, widths[-1]): all layers but the output."""
         # x_u / |x_u| has the value |items|^-½ at each item of the row.
         weights = history.lengths.clamp(min=1).to(torch.float32).rsqrt()[history.rows]  # (nnz,)
         weights = F.dropout(weights, self.config.dropout, self.training)
+        if self.config.hide_history and self.training:
+            weights = weights * (torch.rand(len(users), device=weights.device) >= self.config.hide_history)[history.rows]
+        embeddings = self.item_embeddings if of_items is None else self.item_embeddings + of_items
         hidden = F.embedding_bag(
-            history.items, self.item_embeddings, history.indptr, mode="sum", per_sample_weights=weights, include_last_offset=True
+            history.items, embeddings, history.indptr, mode="sum", per_sample_weights=weights, include_last_offset=True
         )  # (B, widths[0])
+        if self.user_weights is not None:
+            hidden = hidden + self.user_features[users] @ self.user_weights
         hidden = torch.tanh(hidden + self.first_bias)
         for layer in self.hidden:
             hidden = torch.tanh(layer(hidden))

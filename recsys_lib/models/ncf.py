@@ -8,6 +8,9 @@ Learning: each interaction of train with n drawn items that the user did not cho
 logits, summed over the pairs. Source: He et al., Neural Collaborative Filtering, WWW 2017; features in the tower are
 ours, trained from scratch together (no pre-training).
 
+Users without rows in train are ranked by a map from their features to what is expected of known users (newcomers.py);
+items without rows by what the tower made of their features.
+
 Three facts make it fast. The first layer of [user | item] splits into a user half and an item half, each computed once
 and added by broadcasting: over the whole catalogue that saves the widest multiplication; in training the user half
 serves the 1 + n candidates of its row. On a CPU the rest of the tower runs tile by tile in the cache (tower.py). And
@@ -28,7 +31,10 @@ from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.data.sampling import NegativeSampler
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.feature_encoder import FeatureEncoder
+from recsys_lib.models.feature_encoder import SCALES, FeatureEncoder
+from recsys_lib.models.newcomers import WIDEST, map_of_users
+from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 from recsys_lib.models.tower import Tower, TowerLoss, tower_library
 
 
@@ -40,7 +46,8 @@ class NCFConfig:
     dropout: float = option(0.0, "dropout after each layer of the tower")
     negatives_per_positive: int = option(4, "items that the user did not choose, drawn for each interaction")
     resample_every: int = option(1, "epochs that one draw of negatives serves")
-    features: tuple[str, ...] | str = option("all", "features in the tower: 'all', 'none' or a list of names")
+    features: tuple[str, ...] | str = option("all", FEATURES_HELP)
+    numeric_scale: str = option("z-score", "how numbers come into the tower: z-score, quantile or log")
     feature_embedding_size: int = option(8, "size of the embedding of a feature's label")
 
     def __post_init__(self) -> None:
@@ -51,8 +58,9 @@ class NCFConfig:
             raise ValueError(f"layers must be one or more positive widths, e.g. [64, 32, 16]; got {list(self.layers)}")
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout must lie in [0, 1); got {self.dropout}")
-        if isinstance(self.features, str) and self.features not in ("all", "none"):
-            raise ValueError(f"features must be 'all', 'none' or a list of names; got {self.features!r}")
+        check_choice(self.features)
+        if self.numeric_scale not in SCALES:
+            raise ValueError(f"numeric_scale must be one of {', '.join(SCALES)}; got {self.numeric_scale!r}")
 
 
 @dataclass(frozen=True)
@@ -95,7 +103,12 @@ class NCF(Recommender):
         super().__init__(catalogue, config)
         n_users, n_items = catalogue.n_users, catalogue.n_items
         width = 0
-        user_table, item_table = _chosen(catalogue.user_features, catalogue.item_features, config.features)
+        self.side = SideInformation(catalogue, config.features, WIDEST)  # what newcomers are mapped from
+        if not self.has_tower and self.side.item.names and config.features != "all":
+            raise ValueError(
+                f"{self.name} has no tower to use features of items in ({', '.join(self.side.item.names)}); "
+                "ask for features='user', which rank users without history, or take mlp or neumf"
+            )
         if self.has_product:
             self.user_factors = nn.Embedding(n_users, config.factors)
             self.item_factors = nn.Embedding(n_items, config.factors)
@@ -103,8 +116,8 @@ class NCF(Recommender):
         if self.has_tower:
             self.user_embedding = nn.Embedding(n_users, config.embedding_size)
             self.item_embedding = nn.Embedding(n_items, config.embedding_size)
-            self.user_features = FeatureEncoder(user_table, config.feature_embedding_size)
-            self.item_features = FeatureEncoder(item_table, config.feature_embedding_size)
+            self.user_features = FeatureEncoder(self.side.user.first, config.feature_embedding_size, config.numeric_scale)
+            self.item_features = FeatureEncoder(self.side.item.first, config.feature_embedding_size, config.numeric_scale)
             self.user_width = config.embedding_size + self.user_features.width
             widths = [self.user_width + config.embedding_size + self.item_features.width, *config.layers]
             self.tower = nn.ModuleList(nn.Linear(a, b) for a, b in zip(widths, widths[1:]))
@@ -112,50 +125,45 @@ class NCF(Recommender):
         self.output = nn.Linear(width, 1)
         for embedding in (m for m in self.children() if isinstance(m, nn.Embedding)):
             nn.init.normal_(embedding.weight, std=0.01)
-        self._item_side: ItemSide | None = None
         self._negatives: tuple[int, Tensor] | None = None
+        self._forget()
 
     # ---- features
 
     @property
     def uses_features(self) -> frozenset[str]:
-        if not self.has_tower:
-            return frozenset()
-        return frozenset(self.user_features.parts) | frozenset(self.item_features.parts)
+        return self.side.names if self.has_tower else frozenset(self.side.user.names)
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
-        self._item_side = None
-        if not self.has_tower:
-            return
-        sides = (
-            (self.user_features, user, self.catalogue.n_users),
-            (self.item_features, item, self.catalogue.n_items),
-        )
-        given = [(encoder, table, size) for encoder, table, size in sides if table is not None]
-        for encoder, table, size in given:  # all are checked before one is changed
-            if table.n_rows != size:
-                raise ValueError(f"the new features ({', '.join(table.names)}) have {table.n_rows:,} rows, not {size:,}")
-            encoder.check_fit(table)
-        for encoder, table, _ in given:
-            encoder.set_table(table)
+        self.side.swap(user=user, item=item)  # checks both before it takes one
+        if self.has_tower:
+            for encoder, table in ((self.user_features, user), (self.item_features, item)):
+                if table is not None:
+                    encoder.set_table(table)
+        self._forget()
+
+    def _forget(self) -> None:
+        """Of what was made once: the weights or the features may be others now."""
+        self._item_side: ItemSide | None = None
+        self._user_map: Ridge | None = None
 
     def train(self, mode: bool = True) -> NCF:
-        self._item_side = None  # the weights may change, or have changed
+        self._forget()
         return super().train(mode)
 
     def load_state_dict(self, *arguments, **named):
-        self._item_side = None
+        self._forget()
         return super().load_state_dict(*arguments, **named)
 
     def _apply(self, *arguments, **named):
-        self._item_side = None  # .to(device)
+        self._forget()  # .to(device)
         return super()._apply(*arguments, **named)
 
     # ---- learning
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
-        history = train.history(self.device)
+        self._history = history = train.history(self.device)
         self._sampler = NegativeSampler(train, self.device)
         users, items = history.rows, history.items  # users in rising order: the sampler's searches stay in cache
         comparable = self._sampler.has_negatives[users]  # who has everything cannot be asked what he did not choose
@@ -239,6 +247,14 @@ class NCF(Recommender):
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return self.known_users[users]  # the embedding of a user without train rows was never learned
 
+    def score_newcomers(self, users: Tensor) -> Tensor | None:
+        if self.side.user.width and self._user_map is None:
+            self._user_map = map_of_users(self.side.user, self.known_users, self._history, self._expected_rows)
+        return None if self._user_map is None else self._user_map(self.side.user.rows(users))
+
+    def _expected_rows(self, users: Tensor, history: History) -> Tensor:
+        return torch.sigmoid(self.score(users, history))  # a negative drawn so often for a row: in proportion to rows
+
     def _items_once(self) -> ItemSide:
         if self._item_side is None or self.training:
             factors = self.item_factors.weight if self.has_product else None
@@ -298,17 +314,3 @@ class NCF(Recommender):
         for layer in self.tower[1:]:
             hidden = F.dropout(torch.relu_(layer(hidden)), self.config.dropout, self.training)
         return hidden
-
-
-def _chosen(user: FeatureTable, item: FeatureTable, names: tuple[str, ...] | str) -> tuple[FeatureTable, FeatureTable]:
-    if names == "all":
-        return user, item
-    if names == "none":
-        return user.select(()), item.select(())
-    unknown = [name for name in names if name not in user.names and name not in item.names]
-    if unknown:
-        raise ValueError(
-            f"no feature {unknown[0]!r}; user features: {', '.join(user.names) or 'none'}; "
-            f"item features: {', '.join(item.names) or 'none'}"
-        )
-    return user.select([n for n in names if n in user.names]), item.select([n for n in names if n in item.names])

@@ -138,12 +138,21 @@ def test_the_history_may_be_longer_than_what_was_learned_from(trained, split):
     assert report.rows["query"] == len(longer) and report.rows["fit"] == len(split.train)
 
 
-def test_users_with_rows_can_be_scored_and_the_others_get_the_popular_items(trained, split):
+def test_users_with_rows_can_be_scored_and_the_others_get_what_their_features_say_or_the_popular_items(trained, split):
     users = np.array([COLD[1], 3, COLD[0], 0])
     history = split.train.history().take(torch.from_numpy(users))
     can = trained.can_score(torch.from_numpy(users), history)
     assert can.dtype == torch.bool and can[[1, 3]].all()
     found = recommend(trained, split.train, users=users, k=5)
+    with torch.no_grad():
+        by_features = trained.score_newcomers(torch.from_numpy(users))
+    if by_features is not None:
+        assert by_features.shape == (4, 40) and by_features.isfinite().all()
+        assert found.attrs["n_fallback"] == 0
+        for place in np.flatnonzero(~can.numpy()):
+            rows = found[found["user_id"] == f"u{users[place]}"]
+            assert rows["item_id"].tolist() == [f"i{item}" for item in by_features[place].argsort(descending=True, stable=True)[:5]]
+        return
     assert found.attrs["n_fallback"] == int((~can).sum())
     popular = np.argsort(-split.train.item_counts, kind="stable")[:5]  # a cold user has seen none of them
     for place in np.flatnonzero(~can.numpy()):
@@ -256,19 +265,32 @@ def test_saved_weights_bring_the_same_scores_back(name, trained, split, market_c
     assert torch.equal(scores_of(other, split.train), scores_of(trained, split.train))
 
 
-def test_swapped_features_count_just_where_they_are_used(name, split, market_catalogue):
-    trained = train(build_model(name, market_catalogue, seed=1), split, epochs=2)
-    before = scores_of(trained, split.train)
+@pytest.mark.parametrize("chosen", ["none", "user", "item", "all"])
+def test_swapped_features_count_just_where_they_are_used(name, chosen, split, market_catalogue):
+    options = {"features": chosen} if "features" in {field.name for field in dataclasses.fields(model_class(name).Config)} else {}
+    if not options and chosen != "none":
+        pytest.skip("it takes no features")
+    if name == "gmf" and chosen == "item":
+        pytest.skip("it refuses them")
+    trained = train(build_model(name, market_catalogue, seed=1, **options), split, epochs=2)
+
+    def shown():
+        with torch.no_grad():
+            of_newcomers = trained.score_newcomers(torch.tensor(COLD))
+        known = scores_of(trained, split.train)
+        return known if of_newcomers is None else torch.cat([known, of_newcomers])
+
+    before = shown()
     rng = np.random.default_rng(1)
     user, item = market_catalogue.user_features, market_catalogue.item_features
     assert trained.uses_features <= {*user.names, *item.names}
     for given in ({"user": permuted(user, rng.permutation(60))}, {"item": permuted(item, rng.permutation(40))}):
         trained.set_features(**given)
-        changed = not torch.allclose(scores_of(trained, split.train), before)
+        changed = not torch.allclose(shown(), before)
         names = set(next(iter(given.values())).names)
         assert changed == bool(trained.uses_features & names)
         trained.set_features(user=user, item=item)
-        assert torch.equal(scores_of(trained, split.train), before)
+        assert torch.equal(shown(), before)
 
 
 # ---- words

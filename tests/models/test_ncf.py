@@ -49,6 +49,8 @@ def plain_scores(model):
 @pytest.mark.parametrize("features", ["all", "none", ["career", "keywords"]])
 @pytest.mark.parametrize("name", FAMILY)
 def test_scores_are_the_plain_forward_pass(market_catalogue, market_log, name, features):
+    if name == "gmf" and isinstance(features, list):
+        features = ["career"]
     model = prepared(name, market_catalogue, market_log, features=features, factors=5, embedding_size=6, layers=[12, 7])
     users = torch.tensor([4, 59, 0])
     history = market_log.history().take(users)
@@ -152,11 +154,15 @@ def test_which_features_are_used(market_catalogue):
     used = {"all": {"degree", "career", "keywords"}, "none": set(), ("career",): {"career"}, ("keywords", "degree"): {"keywords", "degree"}}
     for chosen, names in used.items():
         assert build_model("mlp", market_catalogue, seed=0, features=chosen).uses_features == names
-    assert build_model("gmf", market_catalogue, seed=0).uses_features == frozenset()  # it has no tower to use them in
+    # it has no tower for features of items, and maps newcomers from those of users
+    assert build_model("gmf", market_catalogue, seed=0).uses_features == {"degree", "career"}
+    for chosen in ("item", ["career", "keywords"]):
+        with pytest.raises(ValueError, match=r"gmf has no tower to use features of items in \(keywords\)"):
+            build_model("gmf", market_catalogue, seed=0, features=chosen)
 
 
 def test_an_unknown_feature_is_refused_with_those_there_are(market_catalogue):
-    message = "no feature 'carer'; user features: degree, career; item features: keywords"
+    message = "no feature 'carer'; did you mean 'career'. There are user features: degree, career; item features: keywords"
     with pytest.raises(ValueError, match=message):
         build_model("neumf", market_catalogue, seed=0, features=["degree", "carer"])
 

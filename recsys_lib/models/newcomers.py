@@ -1,0 +1,85 @@
+"""Users and items of whom nothing is known but their features.
+
+    users   T ≈ a ridge from features, T[v, i] = how many rows of item i the model expects of the known user v;
+            a newcomer's scores are what that map says of his features
+    items   what the model learned of known items (a vector each), mapped from their features in the same way
+
+Known users and items keep their scores to the last digit: side information serves where there is no history and is
+not added where there is one. Ridge and its strength: ridge.py.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from recsys_lib.data.interactions import History
+from recsys_lib.models.ridge import Ridge, ridge
+from recsys_lib.models.side_information import SideVectors
+
+WIDEST = 512  # columns of the features that a map starts from
+_MOST_CELLS = 2**25  # expected rows that are held at once: 134 MB
+_BLOCK = 1024
+_LIST = 20  # places for which new items compete
+_JUDGES = 1024  # known users who say how far left-out items are misjudged
+
+
+def map_of_users(
+    vectors: SideVectors, known: Tensor, history: History, expected: Callable[[Tensor, History], Tensor]
+) -> Ridge | None:
+    """From features to expected rows; None where fewer than two users are known.
+
+    Args:
+        vectors: of all users. known: (n_users,) bool. history: of all users, what the model was trained on.
+        expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits: averages of logits
+            are not those of probabilities.
+    """
+    users = torch.nonzero(known).flatten()
+    if len(users) < 2:
+        return None
+    n_items = expected(users[:1], history.take(users[:1])).shape[1]
+    most = max(2, _MOST_CELLS // n_items)
+    if len(users) > most:
+        generator = torch.Generator().manual_seed(0)
+        users = users[torch.randperm(len(users), generator=generator)[:most].sort().values.to(users.device)]
+    targets = torch.cat([expected(part, history.take(part)) for part in users.split(_BLOCK)])
+    return ridge(vectors.rows(users), targets)
+
+
+def vectors_of_new_items(vectors: SideVectors, known: Tensor, learned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """What the features of unknown items say of their learned vectors.
+
+    Args:
+        vectors: of all items. known: (n_items,) bool, two or more. learned: (n_items, d), where known.
+    Returns:
+        new: (n_new,) indexes; mapped: (n_new, d); left_out: (n_known, d), each known item mapped from all others.
+    """
+    there, new = torch.nonzero(known).flatten(), torch.nonzero(~known).flatten()
+    features, targets = vectors.rows(there), learned[there]
+    fitted = ridge(features, targets)
+    return new, fitted(vectors.rows(new)), fitted.left_out(features, targets)
+
+
+def overrated(scores: Tensor, left_out: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
+    """The cells with which new items would compete for a place in a list.
+
+    Of all mapped scores those count that would reach a user's first 20 places, and there the map is too sure of itself:
+    the highest of many guesses is high by luck.
+
+    Args:
+        scores: (B, n_known) as learned; left_out: the same from the map. seen: (B, n_known) bool, not to be recommended.
+    Returns:
+        the learned and the mapped scores of these cells.
+    """
+    threshold = scores.masked_fill(seen, -torch.inf).topk(min(_LIST, scores.shape[1]), dim=1).values[:, -1:]
+    there = (left_out >= threshold) & ~seen
+    return scores[there], left_out[there]
+
+
+def judges(known: Tensor) -> Tensor:
+    """(n,) indexes of some known users."""
+    users = torch.nonzero(known).flatten()
+    generator = torch.Generator().manual_seed(0)
+    return users[torch.randperm(len(users), generator=generator)[:_JUDGES].to(users.device)]
