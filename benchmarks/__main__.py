@@ -3,6 +3,7 @@
     python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE
     python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
     python -m benchmarks eda --size S,M,L --json FILE
+    python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
     python -m benchmarks readme
 """
 
@@ -15,6 +16,7 @@ from pathlib import Path
 from benchmarks.eda import run_eda
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
+from benchmarks.side_information import run_side_information
 from benchmarks.speed import GROUPS, Request, run_speed
 
 
@@ -72,6 +74,18 @@ def main(arguments: list[str] | None = None) -> int:
     eda.add_argument("--size", default="S", help="of the synthetic data: S, M or L, or several with commas (default S)")
     eda.add_argument("--json", type=Path, required=True, help="the rows; an older file is replaced")
     eda.set_defaults(do=lambda options: run_eda(options.size.split(","), options.json))
+    side = verbs.add_parser("side-information", help="models plain, with features of items, of users and of both; known ones and newcomers")
+    side.add_argument("--data", type=Path, required=True, help="folder of a data set; an empty one gives the SYNTHETIC sample")
+    side.add_argument("--models", required=True, help="names that take features, with options as in quality: 'neumf,ease:regularisation=1000'")
+    side.add_argument("--seeds", type=int, default=3, help="seeds 0..N-1, of the splits, the weights and the training")
+    side.add_argument("--protocol", default="fraction", help="a split by its name (default fraction)")
+    side.add_argument("--metric", default="ndcg@10", help="chooses the epoch on validation and leads the table")
+    side.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    side.set_defaults(
+        do=lambda options: run_side_information(
+            options.data, options.models, options.seeds, options.json, protocol=options.protocol, metric=options.metric
+        )
+    )
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)

@@ -275,6 +275,22 @@ class Evaluator:
             )
 
 
+def among_new_items(held_out: Interactions, *, seen: Interactions, ks: Sequence[int]) -> Evaluator | None:
+    """Are the right newcomers put first? The held-out rows of items that `seen` does not hold, ranked among such items alone.
+
+    In the whole catalogue new items stand behind known ones, and rightly so where nothing but their features is known:
+    recall there says how bold a model is. Here it says what it makes of the features; chance is k / their number.
+    None where nothing of the kind is held out, or there are fewer new items than the largest k.
+    """
+    new = np.flatnonzero(seen.item_counts == 0)
+    rows = held_out.take(np.isin(held_out.items, new))
+    if not len(rows) or len(new) < max(ks):
+        return None
+    users = np.flatnonzero(rows.user_counts)
+    candidates = Candidates(users, np.broadcast_to(new, (len(users), len(new))).copy())
+    return Evaluator(rows, seen=seen, ks=ks, candidates=candidates)
+
+
 def cut_offs(k: int, n_items: int) -> list[int]:
     """The ks of a report: k itself, and the usual 10 and 20 where the catalogue is that large."""
     return sorted({k, *(usual for usual in (10, 20) if usual <= n_items)})

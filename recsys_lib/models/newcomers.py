@@ -19,9 +19,8 @@ from recsys_lib.data.interactions import History
 from recsys_lib.models.ridge import Ridge, ridge
 from recsys_lib.models.side_information import SideVectors
 
-WIDEST = 512  # columns of the features that a map starts from
-_MOST_CELLS = 2**25  # expected rows that are held at once: 134 MB
-_BLOCK = 1024
+WIDEST = 256  # columns of the features that a map starts from
+_BLOCK = 512  # users scored at once
 _LIST = 20  # places for which new items compete
 _JUDGES = 1024  # known users who say how far left-out items are misjudged
 
@@ -39,13 +38,7 @@ def map_of_users(
     users = torch.nonzero(known).flatten()
     if len(users) < 2:
         return None
-    n_items = expected(users[:1], history.take(users[:1])).shape[1]
-    most = max(2, _MOST_CELLS // n_items)
-    if len(users) > most:
-        generator = torch.Generator().manual_seed(0)
-        users = users[torch.randperm(len(users), generator=generator)[:most].sort().values.to(users.device)]
-    targets = torch.cat([expected(part, history.take(part)) for part in users.split(_BLOCK)])
-    return ridge(vectors.rows(users), targets)
+    return ridge(vectors.rows(users), (expected(part, history.take(part)) for part in users.split(_BLOCK)))
 
 
 def vectors_of_new_items(vectors: SideVectors, known: Tensor, learned: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -58,7 +51,7 @@ def vectors_of_new_items(vectors: SideVectors, known: Tensor, learned: Tensor) -
     """
     there, new = torch.nonzero(known).flatten(), torch.nonzero(~known).flatten()
     features, targets = vectors.rows(there), learned[there]
-    fitted = ridge(features, targets)
+    fitted = ridge(features, [targets])
     return new, fitted(vectors.rows(new)), fitted.left_out(features, targets)
 
 

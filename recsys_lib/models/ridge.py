@@ -10,13 +10,14 @@ Cold-Start Recommendations, ICDM 2010.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
-_SKETCH = 256  # columns in which errors are measured, when there are more
+_SKETCH = 64  # columns in which errors are measured, when there are more
 
 
 @dataclass(frozen=True)
@@ -44,27 +45,38 @@ class Ridge:
         return targets - (targets - self(features)) / (1 - self.hat)[:, None]
 
 
-def ridge(features: Tensor, targets: Tensor) -> Ridge:
-    """Fit (n, D) -> (n, d); n at least 2."""
-    centre, mean = features.mean(0), targets.mean(0)
-    inputs, outputs = (features - centre).double(), targets - mean
-    # Errors of wide targets are measured in random directions, which keep the length of a row on average.
-    sketch = outputs.double()
-    if sketch.shape[1] > _SKETCH:
-        generator = torch.Generator().manual_seed(0)
-        directions = torch.randn(sketch.shape[1], _SKETCH, generator=generator, dtype=torch.float32).to(targets.device)
-        sketch = (outputs @ directions).double()
+def ridge(features: Tensor, targets: Iterable[Tensor]) -> Ridge:
+    """Fit (n, D) features to (n, d) targets, which come in blocks of rows and are never held together; n at least 2."""
+    centre = features.mean(0)
+    inputs = (features - centre).double()
     values, vectors = torch.linalg.eigh(inputs.T @ inputs)
     values = values.clamp(min=0)
-    turned = inputs @ vectors  # (n, D)
-    found, total = turned.T @ sketch, float(sketch.square().sum())
+    turned = inputs @ vectors  # (n, D), its columns sum to 0
+    projected, total, sketches, directions, start = 0.0, 0.0, [], None, 0
+    for block in targets:
+        if directions is None:
+            directions = _directions(block)
+        part = turned[start : start + len(block)].to(block.dtype)
+        projected, total, start = projected + part.T @ block, total + block.sum(0), start + len(block)
+        sketches.append(block @ directions)
+    mean, sketch = total / start, torch.cat(sketches).double()
+    sketch -= sketch.mean(0)
+    found, variance = turned.T @ sketch, float(sketch.square().sum())
     errors, hats = [], []
     for strength in STRENGTHS:
-        hats.append(((turned.square() / (values + strength)).sum(1) + 1 / len(inputs)).clamp(max=1 - 1e-6))  # the mean is fitted too
+        hats.append(((turned.square() / (values + strength)).sum(1) + 1 / start).clamp(max=1 - 1e-6))  # the mean is fitted too
         residual = sketch - turned @ (found / (values + strength)[:, None])
         errors.append(float((residual / (1 - hats[-1])[:, None]).square().sum()))
     best = min(range(len(errors)), key=errors.__getitem__)
-    strength = STRENGTHS[best]
-    projected = (turned.T.to(targets.dtype) @ outputs) / (values + strength)[:, None].to(targets.dtype)
-    weights = vectors.to(targets.dtype) @ projected
-    return Ridge(centre, weights, mean, hats[best].to(targets.dtype), strength, 1 - errors[best] / total if total else 0.0)
+    weights = vectors.to(mean.dtype) @ (projected / (values + STRENGTHS[best])[:, None].to(mean.dtype))
+    explained = 1 - errors[best] / variance if variance else 0.0
+    return Ridge(centre, weights, mean, hats[best].to(mean.dtype), STRENGTHS[best], explained)
+
+
+def _directions(block: Tensor) -> Tensor:
+    """(d, s): errors of wide targets are measured in random directions, which keep the length of a row on average."""
+    d = block.shape[1]
+    if d <= _SKETCH:
+        return torch.eye(d, dtype=block.dtype, device=block.device)
+    generator = torch.Generator().manual_seed(0)
+    return torch.randn(d, _SKETCH, generator=generator).to(block)
