@@ -103,7 +103,7 @@ def _feature_worth(options: argparse.Namespace) -> int:
         say=lambda line: print(line, flush=True),
     )
     found.save(options.json)
-    if options.figure:
+    if options.figure and len(found.table()):
         with replacing(options.figure) as part:
             part.write_bytes(found.figure().png())
     columns = ["kind", "feature", "slice", "users", "seeds", "recall", "difference", "low", "high", "p_corrected", "verdict"]

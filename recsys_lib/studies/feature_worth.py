@@ -101,13 +101,15 @@ def feature_worth(
         raise ValueError(f"n_seeds must be 1 or more; got {n_seeds}")
     if not 1 <= k <= dataset.catalogue.n_items:
         raise ValueError(f"k must lie in 1..{dataset.catalogue.n_items} (the catalogue's size); got {k}")
-    names = _asked(model, dataset.catalogue, features)
     options = dict(model_options or {})
     if "features" in options:
         raise ValueError("name the features with features=, not among the model's options: the study itself leaves some out")
+    names, unused = _asked(model, dataset.catalogue, features, options)
     judged_on = _inner_split(dataset, split, seed)
     config = train_config(model, **{"monitor": f"recall@{k}", "tensorboard": False} | dict(train_options or {}))
     study = _Study(model, dataset, judged_on, names, options, config, seed, n_seeds, k, 60 * minutes, say or (lambda line: None))
+    if unused:
+        study.left_out.append(f"{', '.join(unused)}: {model} does not use such features")
     return study.run(split)
 
 
@@ -124,9 +126,10 @@ def _takes_features(name: str) -> bool:
     return bool(build_model(name, Catalogue(users, items, *tables), seed=0, features="all").uses_features)
 
 
-def _asked(model: str, catalogue: Catalogue, features: str | Sequence[str]) -> list[str]:
-    """The features to ask about, the users' first. Raises: ValueError."""
-    model_class(model)  # raises for an unknown one
+def _asked(
+    model: str, catalogue: Catalogue, features: str | Sequence[str], options: Mapping[str, Any]
+) -> tuple[list[str], list[str]]:
+    """The features to ask about, the users' first, and of "all" those that the model cannot use. Raises: ValueError."""
     if not _takes_features(model):
         raise ValueError(
             f"{model} takes no features, so none can be worth anything to it. Models that do: {', '.join(models_with_features())}."
@@ -134,16 +137,22 @@ def _asked(model: str, catalogue: Catalogue, features: str | Sequence[str]) -> l
     there = [*catalogue.user_features.names, *catalogue.item_features.names]
     if not there:
         raise ValueError("the data set has no features of users or items, so there is nothing to ask")
-    if isinstance(features, str):
-        if features != "all":
-            raise ValueError(f"features must be 'all' or a list of names; got {features!r}")
-        return there
-    unknown = [name for name in features if name not in there]
-    if unknown:
-        raise ValueError(f"no feature {unknown[0]!r}{did_you_mean(unknown[0], there)} There are {', '.join(there)}.")
-    if not len(features):
-        raise ValueError("features is an empty list; name one or more, or 'all'")
-    return [name for name in there if name in set(features)]
+    if isinstance(features, str) and features != "all":
+        raise ValueError(f"features must be 'all' or a list of names; got {features!r}")
+    if not isinstance(features, str):
+        unknown = [name for name in features if name not in there]
+        if unknown:
+            raise ValueError(f"no feature {unknown[0]!r}{did_you_mean(unknown[0], there)} There are {', '.join(there)}.")
+        if not len(features):
+            raise ValueError("features is an empty list; name one or more, or 'all'")
+    used = build_model(model, catalogue, seed=0, **options, features="all").uses_features
+    asked = there if features == "all" else [name for name in there if name in set(features)]
+    unused = [name for name in asked if name not in used]
+    if unused and (features != "all" or len(unused) == len(asked)):
+        raise ValueError(
+            f"{model} does not use {', '.join(unused)}, so nothing can be said of it; it uses {', '.join(sorted(used)) or 'none'}"
+        )
+    return [name for name in asked if name in used], unused
 
 
 def _inner_split(dataset: Dataset, name: str, seed: int) -> Split:
@@ -289,11 +298,9 @@ class _Study:
     def _trained(self, catalogue: Catalogue, names: Sequence[str], seed: int) -> tuple[Recommender, float]:
         since = perf_counter()
         fitted = build_model(self.model, catalogue, seed=seed, **self.options, features=list(names))
-        unused = set(names) - fitted.uses_features
-        if unused:
+        if set(names) != fitted.uses_features:
             raise ValueError(
-                f"{self.model} does not use {', '.join(sorted(unused))}, so nothing can be said of it. "
-                f"It uses {', '.join(sorted(fitted.uses_features)) or 'none'}; ask for these with features=[...]"
+                f"{self.model} was given {', '.join(sorted(names)) or 'none'} and uses {', '.join(sorted(fitted.uses_features)) or 'none'}"
             )
         Trainer(dataclasses.replace(self.config, seed=seed)).fit(fitted, self.split.train, self.validate)
         fitted.eval()

@@ -110,7 +110,9 @@ class FeatureWorth:
         return what
 
     def figure(self) -> plots.Plot:
-        """One picture: each feature's difference with its interval, a panel a slice."""
+        """One picture: each feature's difference with its interval, a panel a slice. Raises: ValueError where nothing was asked."""
+        if not len(self.rows):
+            raise ValueError(f"{self.headline()}, so there is nothing to draw")
         about = self.about
         kinds = {row.feature: row.rests_on for row in self.verdicts().itertuples()}
         shown = self.rows[[kinds[row.feature] == row.kind for row in self.rows.itertuples()]]
