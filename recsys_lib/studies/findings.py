@@ -155,10 +155,7 @@ class FeatureWorth:
             verbs = ("help", "hurt") if many else ("helps", "hurts")
             basis = f"retrained without {'them' if many else 'it'}"
         else:
-            verbs = (
-                ("are" if many else "is") + f" what {model} relies on for",
-                ("mislead" if many else "misleads") + f" {model} for",
-            )
+            verbs = (("are" if many else "is") + f" what {model} relies on for",)  # that it hurts, permutation never says
             basis = "by permutation beside shadows; what it is worth, only retraining would say"
         parts = []
         for verb, verdict in zip(verbs, (HELPS, HURTS)):

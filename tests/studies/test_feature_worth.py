@@ -321,3 +321,33 @@ def test_the_command_refuses_in_words(folder, tmp_path, capsys):
     assert main([*words, "neumf", "--minutes", "-1"]) == 2 and "minutes must be above 0" in capsys.readouterr().err
     assert main([*words, "neumf", "--features", "gendre"]) == 2 and "no feature 'gendre'" in capsys.readouterr().err
     assert not (tmp_path / "x.json").exists()
+
+
+def test_a_shadow_that_costs_more_than_its_feature_is_no_harm(counts, monkeypatch):
+    """Permutation shows what is relied on; that the shadow was learned by heart is nothing against the feature."""
+    permute = module._Study._permute
+
+    def swapped(self, seed):
+        permute(self, seed)
+        self.drops = {name: {s: (b, a) for s, (a, b) in of.items()} for name, of in self.drops.items()}
+
+    monkeypatch.setattr(module._Study, "_permute", swapped)
+    monkeypatch.setattr(module._Study, "_noise", lambda *_: module.NO_NOISE)
+    table = study(world(0, users=700), n_seeds=1).table()
+    market = table[(table["feature"] == "market") & (table["kind"] == "permutation")]
+    assert (market["p_corrected"] < 0.05).any() and (market["difference"] < 0).any() and set(market["verdict"]) == {"no evidence"}
+
+
+def test_what_a_model_is_better_without_hurts(counts, monkeypatch):
+    """Labels that stand for popular items' opposites: the model believes them."""
+    scored = counts.score
+
+    def misled(self, users, history):
+        scores = scored(self, users, history)
+        return scores + 20.0 * (self.of_items["shape0"] == 1) if "shape0" in self.of_items else scores
+
+    monkeypatch.setattr(counts, "score", misled)
+    found = study(world(0, users=700), n_seeds=1)
+    verdicts = found.verdicts().set_index("feature")
+    assert verdicts.loc["shape0", "verdict"] == "hurts" and "warm" in verdicts.loc["shape0", "hurts"]
+    assert "shape0 hurts warm users (-0." in verdicts.loc["shape0", "sentence"] and "shape0 (warm users" in found.headline()
