@@ -1,8 +1,8 @@
 """Does feature_worth find what is planted, and leave alone what is noise?
 
 The sample with strong signals (datasets.sample.strong_signals) is drawn under seeds 0..N-1, and each draw has its own split,
-weights and deals. A planted feature counts as found where its verdict is that it helps somebody; a noise feature that
-"helps" is a false alarm. A noise feature that "hurts" is counted apart: a network may well be better off without it.
+weights and deals. A planted feature is found where retraining shows that it helps somebody, or permutation that it is
+relied on; either of a noise feature is a false alarm. A noise feature that "hurts" is counted apart: a network may well be better off without it.
 Every study goes into the JSON file at once, so that a run that was cut off goes on where it stopped.
 """
 
@@ -21,7 +21,7 @@ from recsys_lib.data.files import write_text
 from recsys_lib.datasets import read_dataset
 from recsys_lib.datasets.sample import STRONG_NOISE, STRONG_PLANTED, sample_fingerprint, strong_signals, write_sample
 from recsys_lib.studies.feature_worth import feature_worth
-from recsys_lib.studies.findings import PERMUTATION, RETRAINING
+from recsys_lib.studies.findings import HELPS, HURTS, RELIED_ON, RETRAINING
 
 # Small tables and little patience: histories of two or three rows are soon learned by heart.
 OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -37,7 +37,6 @@ OPTIONS: dict[str, dict[str, dict[str, Any]]] = {
         },
     }
 }
-KINDS = (RETRAINING, PERMUTATION)
 
 
 def run_feature_worth(model: str, n_seeds: int, minutes: float, file: Path) -> pd.DataFrame:
@@ -60,7 +59,7 @@ def run_feature_worth(model: str, n_seeds: int, minutes: float, file: Path) -> p
         say = lambda line: print(f"    {line}", flush=True)  # noqa: E731
         found = feature_worth(model, dataset, seed=seed, minutes=minutes, say=say, **OPTIONS.get(model, {}))
         table = found.table()
-        alarms = table[table["verdict"].isin(["helps", "hurts"])][
+        alarms = table[table["verdict"].isin([HELPS, HURTS, RELIED_ON])][
             ["feature", "kind", "slice", "verdict", "difference", "p_corrected"]
         ]
         results.append(
@@ -86,21 +85,16 @@ def run_feature_worth(model: str, n_seeds: int, minutes: float, file: Path) -> p
 
 
 def summary(results: list[dict[str, Any]]) -> pd.DataFrame:
-    """A row a model and feature, and "any noise feature": studies, those with a verdict, by retraining, by permutation.
+    """A row a model and feature, and "any noise feature": in how many studies.
 
-    Columns: model, feature, planted, studies, retrained, helps (the verdict), helps by retraining, helps by permutation,
-    hurts (either kind).
+    Columns: model, feature, planted, studies, retrained, found (either of the next two), helps (by retraining), relied on (by
+    permutation), hurts (by retraining).
     """
     rows = []
     for model in dict.fromkeys(result["key"]["model"] for result in results):
         of_model = [result for result in results if result["key"]["model"] == model]
         for name, members in [*((name, {name}) for name in STRONG_PLANTED), ("any noise feature", set(STRONG_NOISE))]:
-
-            def shows(result: dict[str, Any], verdict: str, kinds: tuple[str, ...]) -> bool:
-                return any(
-                    row["feature"] in members and row["verdict"] == verdict and row["kind"] in kinds for row in result["shown"]
-                )
-
+            shown = [{row["verdict"] for row in result["shown"] if row["feature"] in members} for result in of_model]
             rows.append(
                 {
                     "model": model,
@@ -108,10 +102,10 @@ def summary(results: list[dict[str, Any]]) -> pd.DataFrame:
                     "planted": name in STRONG_PLANTED,
                     "studies": len(of_model),
                     "retrained": sum(bool(members & set(result["retrained"])) for result in of_model),
-                    "helps": sum(any("helps" in result["verdicts"].get(one, "") for one in members) for result in of_model),
-                    "helps by retraining": sum(shows(result, "helps", (RETRAINING,)) for result in of_model),
-                    "helps by permutation": sum(shows(result, "helps", (PERMUTATION,)) for result in of_model),
-                    "hurts": sum(shows(result, "hurts", KINDS) for result in of_model),
+                    "found": sum(bool(of_study & {HELPS, RELIED_ON}) for of_study in shown),
+                    HELPS: sum(HELPS in of_study for of_study in shown),
+                    RELIED_ON: sum(RELIED_ON in of_study for of_study in shown),
+                    HURTS: sum(HURTS in of_study for of_study in shown),
                 }
             )
     return pd.DataFrame(rows)

@@ -498,16 +498,16 @@ def feature_worth(
     synthetic: bool = False,
     most_rows: int = 40,
 ) -> Plot:
-    """What each feature brings, a panel a slice of the users: blue helps, orange hurts, grey shows nothing.
+    """What each feature brings, a panel a slice of the users: blue helps, pale blue is relied on, orange hurts, grey shows nothing.
 
     Args:
         table: columns feature, slice, kind ("retraining", "permutation"), difference, low, high, verdict ("helps", "hurts",
-            anything else is grey).
+            "relied on"; anything else is grey).
         groups: features that are groups of others; they stand on top.
         most_rows: groups, then features with a verdict, then the largest differences.
     """
     _check_columns(table, "feature", "slice", "kind", "difference", "low", "high", "verdict")
-    colours = {"helps": BLUE, "hurts": ORANGE}
+    colours = {"helps": BLUE, "relied on": SKY, "hurts": ORANGE}
     ranked = table.assign(grey=~table["verdict"].isin(colours), size=-table["difference"].abs())
     ranked = ranked.sort_values(["grey", "size"], kind="stable")["feature"]
     names = list(dict.fromkeys([*(name for name in groups if name in set(ranked)), *ranked]))

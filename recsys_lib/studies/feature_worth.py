@@ -52,6 +52,7 @@ from recsys_lib.studies.findings import (
     NO_EVIDENCE,
     NOT_JUDGED,
     PERMUTATION,
+    RELIED_ON,
     RETRAINING,
     USER,
     FeatureWorth,
@@ -404,7 +405,7 @@ class _Study:
                 corrected[known] = holm(tests["p"].to_numpy()[known], n_tests=len(units) * len(self.slices))
                 tests["p_corrected"] = corrected
                 alarm = corrected <= LEVEL  # NaN: False
-                tests.loc[alarm & (tests["difference"] > 0), "verdict"] = HELPS
+                tests.loc[alarm & (tests["difference"] > 0), "verdict"] = HELPS if kind == RETRAINING else RELIED_ON
                 # Dealing may cost less than dealing the shadow because the model had no need to learn the feature: no harm shown.
                 if kind == RETRAINING:
                     tests.loc[alarm & (tests["difference"] < 0), "verdict"] = HURTS

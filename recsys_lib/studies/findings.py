@@ -17,7 +17,7 @@ LEVEL = 0.05
 USER, ITEM, ALL = "user features", "item features", "all features"
 GROUPS = (ALL, USER, ITEM)
 PERMUTATION, RETRAINING = "permutation", "retraining"
-HELPS, HURTS, NO_EVIDENCE, NOT_JUDGED = "helps", "hurts", "no evidence", "not judged"
+HELPS, HURTS, RELIED_ON, NO_EVIDENCE, NOT_JUDGED = "helps", "hurts", "relied on", "no evidence", "not judged"
 _NUMBERS = ("recall", "difference", "low", "high", "p", "p_corrected", "drop", "drop_of_shadow")
 COLUMNS = (
     *("feature", "side", "kind", "slice", "users", "seeds", "recall", "difference", "low", "high"),
@@ -50,64 +50,71 @@ class FeatureWorth:
         Columns: feature; side ("user", "item", "both"); kind ("retraining", "permutation"); slice; users; seeds;
         recall (mean recall at k with the feature); difference (recall that it brings; of a permutation: what dealing the
         feature costs beyond what dealing its shadow costs); low, high (95 %, bootstrap over users with the noise of the
-        training added; this one difference alone); p; p_corrected (Holm); verdict ("helps", "no evidence", "hurts",
-        "not judged": retrained under one seed only); drop, drop_of_shadow (permutation: the two costs).
+        training added; this one difference alone); p; p_corrected (Holm); verdict ("helps", "hurts": of retraining;
+        "relied on": of permutation; "no evidence"; "not judged": retrained under one seed only); drop, drop_of_shadow (permutation: the two costs).
         """
         return self.rows.copy()
 
     def verdicts(self) -> pd.DataFrame:
-        """A row a feature or group: feature, side, verdict, helps, hurts (slices), rests_on, sentence.
+        """A row a feature or group: feature, side, verdict, helps, hurts, relied_on (slices), rests_on, sentence.
 
-        The verdict is that of retraining where it could be judged, else that of permutation.
+        What retraining shows comes first: "helps", "hurts", or both for different slices. Where it shows nothing or was not
+        done, permutation may show that the model relies on the feature: "relied on", which is less. Else "no evidence".
         """
         rows = []
         for feature, of_feature in self.rows.groupby("feature", sort=False):
+            slices = {
+                verdict: list(of_feature.loc[of_feature["verdict"] == verdict, "slice"]) for verdict in (HELPS, HURTS, RELIED_ON)
+            }
             judged = of_feature[of_feature["verdict"] != NOT_JUDGED]
-            kind = RETRAINING if (judged["kind"] == RETRAINING).any() else PERMUTATION
-            found = judged[judged["kind"] == kind]
-            helps, hurts = (found[found["verdict"] == verdict] for verdict in (HELPS, HURTS))
-            verdict = " and ".join([HELPS] * bool(len(helps)) + [HURTS] * bool(len(hurts))) or NO_EVIDENCE
+            by_retraining = (judged["kind"] == RETRAINING).any()
+            verdict = " and ".join(one for one in (HELPS, HURTS) if slices[one])
+            rests_on = (
+                RETRAINING if verdict or by_retraining and not slices[RELIED_ON] else PERMUTATION if len(judged) else "nothing"
+            )
             rows.append(
                 {
                     "feature": feature,
                     "side": of_feature["side"].iloc[0],
-                    "verdict": verdict,
-                    "helps": list(helps["slice"]),
-                    "hurts": list(hurts["slice"]),
-                    "rests_on": kind if len(found) else "nothing",
-                    "sentence": self._sentence(feature, kind, found, of_feature),
+                    "verdict": verdict or (RELIED_ON if slices[RELIED_ON] else NO_EVIDENCE),
+                    "helps": slices[HELPS],
+                    "hurts": slices[HURTS],
+                    "relied_on": slices[RELIED_ON],
+                    "rests_on": rests_on,
+                    "sentence": self._sentence(feature, judged),
                 }
             )
-        columns = ["feature", "side", "verdict", "helps", "hurts", "rests_on", "sentence"]
-        return pd.DataFrame(rows, columns=columns)
+        return pd.DataFrame(rows, columns=["feature", "side", "verdict", "helps", "hurts", "relied_on", "rests_on", "sentence"])
 
     def headline(self) -> str:
         """The main finding in a sentence."""
-        verdicts = self.verdicts()
-        model, single = self.about["model"], verdicts[~verdicts["feature"].isin(GROUPS)]
+        verdicts, model = self.verdicts(), self.about["model"]
         if not len(verdicts):
             return f"The minutes did not allow to ask {model} anything about its features"
+        grouped = verdicts["feature"].isin(GROUPS)
+        n, told = int((~grouped).sum()), self._told(verdicts[~grouped])
+        text = (
+            f"Of {n} features of {model}, {told}" if told else f"No single one of {n} features is shown to help or hurt {model}"
+        )
+        group = verdicts[grouped & (verdicts["verdict"] != NO_EVIDENCE)].head(1)
+        return f"{text}; together, {self._told(group, verb_of_many=True)}" if len(group) else text
+
+    def _told(self, verdicts: pd.DataFrame, *, verb_of_many: bool = False) -> str:
+        """The features of each verdict with their slices, at most three each."""
         parts = []
-        for verdict, column in ((HELPS, "helps"), (HURTS, "hurts")):
-            found = single[single[column].str.len() > 0]
+        for column, verbs in (
+            ("helps", ("helps", "help")),
+            ("hurts", ("hurts", "hurt")),
+            ("relied_on", ("is relied on", "are relied on")),
+        ):
+            found = verdicts[verdicts[column].str.len() > 0]
+            if column == "relied_on":  # said of those of which nothing better can be said
+                found = found[found["verdict"] == RELIED_ON]
             named = [f"{row.feature} ({', '.join(map(in_words, getattr(row, column)))})" for row in found.head(3).itertuples()]
             more = f" and {len(found) - 3} more" if len(found) > 3 else ""
             if named:
-                parts.append(f"{', '.join(named)}{more} {verdict if len(found) == 1 else verdict[:-1]}")
-        what = (
-            f"Of {len(single)} features of {model}, {'; '.join(parts)}"
-            if parts
-            else f"No single one of {len(single)} features is shown to help or hurt {model}"
-        )
-        groups = verdicts[verdicts["feature"].isin(GROUPS) & (verdicts["verdict"] != NO_EVIDENCE)]
-        for row in groups.head(1).itertuples():
-            who = [
-                f"{verb} {', '.join(map(in_words, slices))}"
-                for verb, slices in (("help", row.helps), ("hurt", row.hurts))
-                if slices
-            ]
-            what += f"; {row.feature} together {' and '.join(who)}"
-        return what
+                parts.append(f"{', '.join(named)}{more} {verbs[verb_of_many or len(found) > 1]}")
+        return "; ".join(parts)
 
     def figure(self) -> plots.Plot:
         """One picture: each feature's difference with its interval, a panel a slice. Raises: ValueError where nothing was asked."""
@@ -147,31 +154,34 @@ class FeatureWorth:
         """to_json into a file, whole or not at all."""
         write_text(path, self.to_json())
 
-    def _sentence(self, feature: str, kind: str, found: pd.DataFrame, of_feature: pd.DataFrame) -> str:
+    def _sentence(self, feature: str, judged: pd.DataFrame) -> str:
+        """judged: the feature's rows that have a verdict."""
         model, metric, many = self.about["model"], f"recall@{self.about['k']}", feature in GROUPS
-        if not len(found):
+        it, retrained = "them" if many else "it", judged[judged["kind"] == RETRAINING]
+        if not len(judged):
             return f"{feature}: neither asked by permutation nor judged by retraining."
-        if kind == RETRAINING:
-            verbs = ("help", "hurt") if many else ("helps", "hurts")
-            basis = f"retrained without {'them' if many else 'it'}"
-        else:
-            verbs = (("are" if many else "is") + f" what {model} relies on for",)  # that it hurts, permutation never says
-            basis = "by permutation beside shadows; what it is worth, only retraining would say"
         parts = []
-        for verb, verdict in zip(verbs, (HELPS, HURTS)):
-            rows = found[found["verdict"] == verdict]
+        for verb, verdict in (("help" if many else "helps", HELPS), ("hurt" if many else "hurts", HURTS)):
+            rows = retrained[retrained["verdict"] == verdict]
             who = [f"{in_words(row.slice)} ({row.difference:+.4f} {metric}, with {row.recall:.4f})" for row in rows.itertuples()]
             parts += [f"{verb} {', '.join(who)}"] if who else []
-        rest = [in_words(name) for name in found.loc[found["verdict"] == NO_EVIDENCE, "slice"]]
-        if not parts:
-            parts = ["no evidence that " + ("they matter to" if many else "it matters to") + " anybody"]
-            relied = of_feature[(of_feature["kind"] == PERMUTATION) & (of_feature["verdict"] == HELPS)]
-            if kind == RETRAINING and len(relied):
-                parts.append(f"though {model}, where it has {'them' if many else 'it'}, relies on {'them' if many else 'it'}")
-            return f"{feature}: {', '.join(parts)} ({basis})."
-        if rest:
-            parts.append(f"no evidence for {', '.join(rest)}")
-        return f"{feature} {'; '.join(parts)} ({basis})."
+        relied = judged[judged["verdict"] == RELIED_ON]
+        if parts:
+            rest = [in_words(name) for name in retrained.loc[retrained["verdict"] == NO_EVIDENCE, "slice"]]
+            parts += [f"no evidence for {', '.join(rest)}"] if rest else []
+            return f"{feature} {'; '.join(parts)} (retrained without {it})."
+        if not len(relied):
+            basis = f"retrained without {it}" if len(retrained) else "by permutation beside shadows; not retrained"
+            return f"{feature}: no evidence that {'they matter' if many else 'it matters'} to anybody ({basis})."
+        who = [f"{in_words(row.slice)} ({row.difference:+.4f} {metric} beyond a shadow)" for row in relied.itertuples()]
+        worth = retrained[retrained["slice"].isin(relied["slice"])]
+        found = [f"{in_words(row.slice)} {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in worth.itertuples()]
+        rest = (
+            f"retrained without {it}, nothing is sure: {', '.join(found)}"
+            if found
+            else f"what {'they are' if many else 'it is'} worth, only retraining would say"
+        )
+        return f"{feature} {'are' if many else 'is'} what {model} relies on for {', '.join(who)}; {rest}."
 
 
 def in_words(slice_name: str) -> str:
