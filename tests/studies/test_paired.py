@@ -15,7 +15,7 @@ def test_without_training_noise_it_is_the_paired_t_test_and_the_bootstrap_of_sci
     assert paired.difference == pytest.approx(with_it.mean() - without.mean())
     assert paired.p == pytest.approx(wanted.pvalue, rel=1e-9)
     reference = stats.bootstrap(
-        (with_it - without,), np.mean, method="percentile", n_resamples=4000, rng=np.random.default_rng(1)
+        (with_it - without,), np.mean, method="percentile", n_resamples=4000, random_state=np.random.default_rng(1)
     )
     assert (paired.low, paired.high) == pytest.approx(tuple(reference.confidence_interval), abs=0.006)
     assert (paired.users, paired.users_that_differ) == (400, int((with_it != without).sum()))
