@@ -177,7 +177,7 @@ class FeatureWorth:
         worth = retrained[retrained["slice"].isin(relied["slice"])]
         found = [f"{in_words(row.slice)} {row.difference:+.4f} ({row.low:+.4f} to {row.high:+.4f})" for row in worth.itertuples()]
         rest = (
-            f"retrained without {it}, nothing is sure: {', '.join(found)}"
+            f"retrained without {it}, nothing outlasts the correction for many tests: {', '.join(found)}"
             if found
             else f"what {'they are' if many else 'it is'} worth, only retraining would say"
         )
