@@ -4,6 +4,7 @@
     python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
     python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
+    python -m benchmarks feature-worth --model NAME --seeds N --minutes N --json FILE
     python -m benchmarks readme
 """
 
@@ -14,6 +15,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.eda import run_eda
+from benchmarks.feature_worth import run_feature_worth
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
 from benchmarks.side_information import run_side_information
@@ -86,6 +88,12 @@ def main(arguments: list[str] | None = None) -> int:
             options.data, options.models, options.seeds, options.json, protocol=options.protocol, metric=options.metric
         )
     )
+    worth = verbs.add_parser("feature-worth", help="are planted features found, and noise left alone? On the sample with strong signals")
+    worth.add_argument("--model", default="neumf", help="one that takes features (default neumf)")
+    worth.add_argument("--seeds", type=int, default=10, help="seeds 0..N-1, another sample each (default 10)")
+    worth.add_argument("--minutes", type=float, default=2.0, help="of each study (default 2)")
+    worth.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    worth.set_defaults(do=lambda options: run_feature_worth(options.model, options.seeds, options.minutes, options.json))
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)

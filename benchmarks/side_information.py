@@ -23,7 +23,7 @@ from benchmarks.quality import ModelSpec
 from recsys_lib.data.files import write_text
 from recsys_lib.data.splits import Split, cold_start, make_split
 from recsys_lib.datasets import Dataset, read_dataset
-from recsys_lib.evaluation.evaluator import Evaluator, Report, among_new_items
+from recsys_lib.evaluation.evaluator import Evaluator, among_new_items, recall_of_new
 from recsys_lib.models import build_model
 from recsys_lib.runs.trained import data_fingerprint
 from recsys_lib.training.trainer import Trainer
@@ -78,8 +78,7 @@ def _measure(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed:
         values = {metric: (report.users, report.values[metric])} | report.slices(k)
         if among_new is not None:
             of_new = among_new.evaluate(model)
-            # A model that gives them all one score is ranked by their numbers, which may know something: chance stands for it.
-            values["among new items"] = of_new.users, np.where(of_new.fallback, k / among_new.n_candidates, of_new.values[f"recall@{k}"])
+            values["among new items"] = of_new.users, recall_of_new(of_new, among_new, k)
         plain = plain or values
         epochs = max(len(record.history), 1)
         yield {

@@ -22,6 +22,7 @@ _HOMES = {
     "compare_runs": "runs.compared",
     "cut_offs": "evaluation.evaluator",
     "explain": "evaluation.explain",
+    "feature_worth": "studies.feature_worth",
     "finish_evaluation": "runs.compared",
     "finish_training": "runs.trained",
     "fit_recall": "evaluation.evaluator",

@@ -1,4 +1,4 @@
-"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE"""
+"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE | feature-worth --model NAME --minutes N --json FILE"""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +41,19 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path)
     check.add_argument("--data", type=Path, default=root / "csv", help="folder of CSVs with the template (default: csv/)")
     check.set_defaults(do=_check_submission)
+
+    worth = verbs.add_parser("feature-worth", help="which features help a model, by how much, and for whom")
+    worth.add_argument("--data", type=Path, help="folder of a data set (default: csv/, and the SYNTHETIC sample where there is none)")
+    worth.add_argument("--model", required=True, help="one that takes features, e.g. neumf")
+    worth.add_argument("--features", help="names with commas (default: all)")
+    worth.add_argument("--minutes", type=float, default=10.0, help="of wall time; what they do not allow is said (default 10)")
+    worth.add_argument("--split", default="leave_one_out_random", help="a split by its name; its test part is not touched")
+    worth.add_argument("--seed", type=int, default=0, help="of the split and the first model (default 0)")
+    worth.add_argument("--seeds", type=int, default=3, help="trainings of each model (default 3; 1 cannot tell worth from luck)")
+    worth.add_argument("--k", type=int, default=10, help="cut-off of recall (default 10)")
+    worth.add_argument("--json", type=Path, required=True, help="the results; an older file is replaced")
+    worth.add_argument("--figure", type=Path, help="a PNG")
+    worth.set_defaults(do=_feature_worth, root=root)
     return parser
 
 
@@ -71,6 +85,44 @@ def _check_submission(options: argparse.Namespace) -> int:
     print(f"{options.file.name}: {len(problems)} problem(s) against {dataset.title}, {asked}" if problems
           else f"{options.file.name}: acceptable to {dataset.title}, {asked}")  # fmt: skip
     return 1 if problems else 0
+
+
+def _feature_worth(options: argparse.Namespace) -> int:
+    from recsys_lib.data.files import replacing
+    from recsys_lib.studies.feature_worth import feature_worth
+
+    found = feature_worth(
+        options.model,
+        _data_or_sample(options.data, options.root / "csv"),
+        split=options.split,
+        seed=options.seed,
+        n_seeds=options.seeds,
+        minutes=options.minutes,
+        k=options.k,
+        features=[name.strip() for name in options.features.split(",")] if options.features else "all",
+        say=lambda line: print(line, flush=True),
+    )
+    found.save(options.json)
+    if options.figure and len(found.table()):
+        with replacing(options.figure) as part:
+            part.write_bytes(found.figure().png())
+    columns = ["kind", "feature", "slice", "users", "seeds", "recall", "difference", "low", "high", "p_corrected", "verdict"]
+    print("\n" + found.table()[columns].to_string(index=False, float_format="{:.4f}".format) + "\n")
+    print("\n".join(found.verdicts()["sentence"]))
+    print(f"\n{found.headline()}.")
+    return 0
+
+
+def _data_or_sample(given: Path | None, usual: Path):
+    """The data set in `given`, else in `usual`, else the sample."""
+    from recsys_lib.datasets import read_dataset
+
+    if given is not None or usual.is_dir():
+        return read_dataset(given or usual)
+    with TemporaryDirectory() as folder:
+        empty = Path(folder) / usual.name
+        empty.mkdir()
+        return read_dataset(empty)
 
 
 if __name__ == "__main__":

@@ -488,6 +488,88 @@ def _group_sentence(values: pd.DataFrame, users: pd.Series, metric: str, group_n
     return f"{best} reaches {metric} {column[high]:.3f} for {high} and {column[low]:.3f} for {low} ({group_name})"
 
 
+def feature_worth(
+    table: pd.DataFrame,
+    metric: str,
+    *,
+    groups: Sequence[str] = (),
+    title: str = "",
+    footer: str = "",
+    synthetic: bool = False,
+    most_rows: int = 40,
+) -> Plot:
+    """What each feature brings, a panel a slice of the users: blue helps, pale blue is relied on, orange hurts, grey shows nothing.
+
+    Args:
+        table: columns feature, slice, kind ("retraining", "permutation"), difference, low, high, verdict ("helps", "hurts",
+            "relied on"; anything else is grey).
+        groups: features that are groups of others; they stand on top.
+        most_rows: groups, then features with a verdict, then the largest differences.
+    """
+    _check_columns(table, "feature", "slice", "kind", "difference", "low", "high", "verdict")
+    colours = {"helps": BLUE, "relied on": SKY, "hurts": ORANGE}
+    ranked = table.assign(grey=~table["verdict"].isin(colours), size=-table["difference"].abs())
+    ranked = ranked.sort_values(["grey", "size"], kind="stable")["feature"]
+    names = list(dict.fromkeys([*(name for name in groups if name in set(ranked)), *ranked]))
+    if len(names) > most_rows:
+        footer = f"{footer} · the {len(names) - most_rows} smallest of {len(names)} features are not drawn"
+    names, slices = names[:most_rows], list(dict.fromkeys(table["slice"]))
+    figure = Plot(
+        title,
+        height=2.3 + 0.2 * max(len(names), 3),
+        footer=footer,
+        synthetic=synthetic,
+        alt_text=f"{title}. A panel for each of {', '.join(slices)}: {len(names)} features by their difference in {metric}.",
+    )
+    rows = {name: -place - (0.5 if name not in groups and set(names) & set(groups) else 0.0) for place, name in enumerate(names)}
+    with theme():
+        panels = figure.subplots(1, max(len(slices), 1), sharey=True, sharex=True, squeeze=False)[0]  # one scale: slices can be compared
+        for axes, name in zip(panels, slices):
+            shown = table[(table["slice"] == name) & table["feature"].isin(rows)]
+            axes.axvline(0, color=PALE, linewidth=1.2, zorder=1)
+            for row in shown.itertuples():
+                colour, filled = colours.get(row.verdict, GREY), row.kind == "retraining"
+                faint = 1.0 if row.verdict in colours else 0.55
+                height = rows[row.feature]
+                axes.hlines(height, row.low, row.high, color=colour, linewidth=2.4 if filled else 1.4, alpha=0.6 * faint, zorder=2)
+                axes.scatter(
+                    row.difference, height, s=26, marker="o" if filled else "D", zorder=3, alpha=faint,
+                    facecolor=colour if filled else "white", edgecolor=colour, linewidth=1.3,
+                )  # fmt: skip
+            users = f"\n{shown['users'].max():,} users" if "users" in shown and len(shown) else ""
+            axes.set_title(f"{name}{users}")
+            axes.xaxis.set_major_locator(MaxNLocator(3, symmetric=False))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: "0" if abs(value) < 1e-12 else f"{value:+.3g}"))
+            axes.grid(False, axis="y")
+            axes.tick_params(length=0)
+            axes.spines["left"].set_visible(False)
+            axes.margins(x=0.08)
+        panels[0].set_yticks(list(rows.values()), [shorten(name, 24) for name in rows], color=INK)
+        panels[0].set_ylim(min(rows.values(), default=0) - 0.7, 0.7)
+        panels[0].set_xlabel(f"difference in {metric}\n ", loc="left")  # the second line makes room for the legend
+        _feature_legend(panels[0], table, colours)
+    return figure
+
+
+def _feature_legend(axes: Axes, table: pd.DataFrame, colours: dict[str, str]) -> None:
+    marks = [
+        ("retraining", "o", "retrained without it"),
+        ("permutation", "D", "dealt anew, beyond its shadow"),
+    ]
+    handles = [
+        axes.plot([], [], marker=marker, linestyle="", color=GREY, markerfacecolor=GREY if kind == "retraining" else "white", label=label)[0]
+        for kind, marker, label in marks
+        if (table["kind"] == kind).any()
+    ]
+    handles += [axes.plot([], [], color=colour, linewidth=3, label=verdict)[0] for verdict, colour in colours.items()]
+    handles.append(axes.plot([], [], color=GREY, alpha=0.55, linewidth=3, label="no evidence")[0])
+    legend = axes.legend(
+        handles=handles, loc="upper left", bbox_to_anchor=(0, 0), borderaxespad=3.8, ncols=len(handles), fontsize=7.5,
+        handletextpad=0.4, columnspacing=1.4, borderpad=0,
+    )  # fmt: skip
+    legend.set_in_layout(False)  # it is wider than its panel, which would shrink
+
+
 def _check_columns(table: pd.DataFrame, *columns: str) -> None:
     missing = [column for column in columns if column not in table]
     if missing or not len(table):

@@ -42,6 +42,7 @@ class Report:
         ranked, scores: (U, K) int64 item indexes (-1 = none left) and float32, best first.
         hits: (U, K) bool.
         fallback: (U,) bool: ranked by popularity because the model could not score the user (cold).
+        newcomers: (U,) bool: ranked by their features alone (cold too).
         n_skipped: users of the catalogue that hold nothing out.
         kind: "evaluation", "evaluation among 99 candidates", or "fit recall (not a validation)".
         rows: what the figure rests on: rows the model was fitted on, asked with, masked, and held out.
@@ -57,6 +58,7 @@ class Report:
     scores: np.ndarray
     hits: np.ndarray
     fallback: np.ndarray
+    newcomers: np.ndarray
     n_skipped: int
     kind: str
     rows: dict[str, int]
@@ -177,6 +179,7 @@ class Report:
             "slices": {f"recall@{k}": {row.pop("group"): row for row in self.by_slice(k).to_dict("records")}},
             "users_scored": len(self.users),
             "users_cold": self.n_cold,
+            "users_by_features": int(self.newcomers.sum()),
             "users_skipped": self.n_skipped,
             "rows": self.rows,
             "seconds": self.seconds,
@@ -257,7 +260,7 @@ class Evaluator:
             items = torch.from_numpy(self.candidate_items)
             ranking = rank_candidates(model, users, items, history=self.history, k=self.list_length)
             kind = f"evaluation among {self.n_candidates} candidates"
-        if bool(ranking.fallback.all()):
+        if bool((ranking.fallback | ranking.newcomers).all()):
             self._refuse_if_all_are_strangers(model)
         report = _report(model, ranking, self.held_out, self.seen, self.history, self.ks, kind, started)
         # Lists among given candidates say nothing of the catalogue's coverage.
@@ -270,7 +273,7 @@ class Evaluator:
         if not bool(can.any()) and self.history.user_counts[users].any():
             raise ValueError(
                 f"{model.name} cannot score new users: it was trained on rows of none of the {len(users):,} users asked, so each "
-                "would get the popular items and the figure would be that of popularity. Users that training did not see "
+                "would get the popular items, or what his features say, and none of his history would count. Users that training did not see "
                 "are for models that read a history, such as ease, multi_dae, user_knn and item_knn."
             )
 
@@ -289,6 +292,14 @@ def among_new_items(held_out: Interactions, *, seen: Interactions, ks: Sequence[
     users = np.flatnonzero(rows.user_counts)
     candidates = Candidates(users, np.broadcast_to(new, (len(users), len(new))).copy())
     return Evaluator(rows, seen=seen, ks=ks, candidates=candidates)
+
+
+def recall_of_new(report: Report, among_new: Evaluator, k: int) -> np.ndarray:
+    """(U,) recall at k of a report of among_new_items; chance for users whose new items all have one score.
+
+    Equal scores rank by the item's number, and numbers may know something: the older films have the lower ones.
+    """
+    return np.where(report.fallback, k / among_new.n_candidates, report.values[f"recall@{k}"])
 
 
 def cut_offs(k: int, n_items: int) -> list[int]:
@@ -404,6 +415,7 @@ def _report(
         scores=ranking.scores.cpu().numpy(),
         hits=hits.cpu().numpy(),
         fallback=ranking.fallback.cpu().numpy(),
+        newcomers=ranking.newcomers.cpu().numpy(),
         n_skipped=held_out.n_users - len(users),
         kind=kind,
         rows={

@@ -16,7 +16,7 @@ import pandas as pd
 import scipy.sparse as sp
 import torch
 
-from recsys_lib.data.features import Categorical, Feature, FeatureTable, Numeric
+from recsys_lib.data.features import Categorical, Feature, FeatureTable, Numeric, Vectors
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.names import did_you_mean
@@ -80,7 +80,9 @@ def explain(
     recommendations.insert(recommendations.columns.get_loc("features"), "score", scores)
     if len(chosen):
         recommendations["why"] = _why(interactions, items, chosen, _texts(catalogue.items.ids_of(chosen), item_names))
-    if bool(ranking.fallback[0]) or not len(chosen):
+    if bool(ranking.newcomers[0]):
+        recommendations["why"] = _why_by_features(model, len(chosen))
+    elif bool(ranking.fallback[0]) or not len(chosen):
         recommendations["why"] = _why_popular(model, bool(ranking.fallback[0]), len(chosen))
     return Explanation(
         user_id=catalogue.users.ids[index],
@@ -139,6 +141,8 @@ def _values(feature: Feature, rows: np.ndarray) -> list[str]:
         return [feature.labels[code] for code in feature.codes[rows]]
     if isinstance(feature, Numeric):
         return ["" if np.isnan(value) else f"{value:.0f}" if value == round(value) else f"{value:.4g}" for value in feature.values[rows].tolist()]
+    if isinstance(feature, Vectors):
+        return [""] * len(rows)  # their numbers tell a reader nothing
     return [", ".join(feature.labels[code] for code in feature.codes[feature.indptr[row] : feature.indptr[row + 1]]) for row in rows]
 
 
@@ -179,6 +183,11 @@ def _why_popular(model: Recommender, is_fallback: bool, n_chosen: int) -> str:
     if not is_fallback:
         return f"the user has no history: what {model.name} gives without one"
     return f"popular: {model.name} cannot tell the items apart for this user" if n_chosen else "popular: the user has no history"
+
+
+def _why_by_features(model: Recommender, n_chosen: int) -> str:
+    known = f"{model.name} did not learn from this user" if n_chosen else "the user has no history"
+    return f"{known}: what users with such features are expected to choose"
 
 
 def _nearest_users(

@@ -24,11 +24,13 @@ class Ranking:
         scores: (U, k) float32, -inf where items is -1.
         fallback: (U,) bool: ranked by popularity because the model could not score the user, neither by history nor by
             features, or gave everything the same score: that would be a ranking by item index.
+        newcomers: (U,) bool: ranked by their features alone, because the model could not score them by history.
     """
 
     items: Tensor
     scores: Tensor
     fallback: Tensor
+    newcomers: Tensor
 
 
 PRECISIONS = ("auto", "float32")
@@ -68,6 +70,7 @@ def rank(
     fallback = ~model.can_score(users, known)
     cold = fallback.clone() if bool(fallback.any()) else None
     by_features = cold is not None and model.score_newcomers(users[cold][:1]) is not None
+    newcomers = fallback & by_features
     fallback &= not by_features
     popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
@@ -141,7 +144,7 @@ def rank(
     model.train(was_training)
     _refuse_nan(model, scores)
     items[scores == -torch.inf] = -1
-    return Ranking(items[:, :n_places], scores[:, :n_places], fallback)
+    return Ranking(items[:, :n_places], scores[:, :n_places], fallback, newcomers & ~fallback)
 
 
 def _by_candidates(
@@ -214,7 +217,7 @@ def rank_candidates(
     _in_blocks(len(users), _block_of_users(device, model.catalogue.n_items), best)
     model.train(was_training)
     _refuse_nan(model, scores)
-    return Ranking(items, scores, fallback)
+    return Ranking(items, scores, fallback, strange & ~fallback)
 
 
 def _item_vectors(model: Recommender) -> tuple[Tensor, Tensor] | None:
@@ -279,6 +282,7 @@ def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarr
     Returns:
         Recommendations: U * k rows of `user_id`, `item_id` (external), `rank` (1..k), `score`.
         attrs["n_fallback"]: users who got popular items because the model could not score them.
+        attrs["n_newcomers"]: users who were ranked by their features alone.
     Raises:
         ValueError: a user has seen so much that fewer than k items are left.
     """
@@ -300,6 +304,7 @@ def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarr
         }
     )
     frame.attrs["n_fallback"] = int(ranking.fallback.sum())
+    frame.attrs["n_newcomers"] = int(ranking.newcomers.sum())
     return frame
 
 

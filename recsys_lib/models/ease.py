@@ -27,8 +27,7 @@ from torch import Tensor
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, judges, map_of_users, overrated, vectors_of_new_items
-from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
@@ -54,22 +53,22 @@ class EASE(Recommender):
     def __init__(self, catalogue, config: EASEConfig) -> None:
         super().__init__(catalogue, config)
         self.side = SideInformation(catalogue, config.features, WIDEST)
-        self._user_map: Ridge | None = None
+        self._user_map = MapOfUsers(self.side.user, self.score)
 
     @property
     def uses_features(self) -> frozenset[str]:
         return self.side.names
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
+        self._user_map.fit()  # stays what it is; only the values change
         self.side.swap(user=user, item=item)
-        self._user_map = None
         if item is not None and self.side.item.width and self.trained_on is not None:
             self._fit()
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
         self._train = train
-        self._user_map = None
+        self._user_map.prepare(self.known_users, train.history(self.device))
         self._fit()
 
     def _fit(self) -> None:
@@ -119,10 +118,7 @@ class EASE(Recommender):
         return history.times(self.weights)  # (B, n_items)
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        if self.side.user.width and self._user_map is None:
-            history = self._train.history(self.device)
-            self._user_map = map_of_users(self.side.user, self.known_users, history, self.score)
-        return None if self._user_map is None else self._user_map(self.side.user.rows(users))
+        return self._user_map.scores(users)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

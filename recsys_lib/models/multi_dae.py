@@ -33,8 +33,7 @@ from torch.nn import functional as F
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, judges, map_of_users, overrated, vectors_of_new_items
-from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
@@ -145,6 +144,7 @@ class MultiDAE(Recommender):
             raise ValueError("hide_history asks for users by their features; choose some, e.g. features='user', or leave it at 0")
         self.user_weights = self._zeros(self.side.user.width, widths[0])  # U
         self.item_weights = self._zeros(self.side.item.width, widths[0])  # V
+        self._user_map = MapOfUsers(self.wide.user, self._expected_rows)
         self._put_features()
         self._forget()
 
@@ -165,18 +165,20 @@ class MultiDAE(Recommender):
         return self.side.names
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
+        self._user_map.fit()  # stays what it is; only the values change
         self.side.swap(user=user, item=item)
         self.wide.swap(user=user, item=item)
         self._put_features()
-        self._forget()
+        self._output_side = None
 
     def _forget(self) -> None:
-        """Of what was made once: the weights or the features may be others now."""
+        """Of what was made once: the weights may be others now."""
         self._output_side: OutputSide | None = None
-        self._user_map: Ridge | None = None
+        self._user_map.forget()
 
     def train(self, mode: bool = True) -> MultiDAE:
-        self._forget()
+        if mode or self.training:
+            self._forget()
         return super().train(mode)
 
     def load_state_dict(self, *arguments, **named):
@@ -193,7 +195,8 @@ class MultiDAE(Recommender):
         super().prepare(train, generator)
         self._history = train.history(self.device)
         self.known_items.copy_(torch.from_numpy(train.item_counts > 0))
-        self._forget()
+        self._output_side = None
+        self._user_map.prepare(self.known_users, self._history)
 
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
         users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing
@@ -222,9 +225,7 @@ class MultiDAE(Recommender):
         return (history.lengths > 0) | (self.config.hide_history > 0)
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        if self.wide.user.width and self._user_map is None:
-            self._user_map = map_of_users(self.wide.user, self.known_users, self._history, self._expected_rows)
-        return None if self._user_map is None else self._user_map(self.wide.user.rows(users))
+        return self._user_map.scores(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
         return torch.softmax(self.score(users, history), 1) * history.lengths[:, None]

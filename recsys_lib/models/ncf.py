@@ -32,8 +32,7 @@ from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.data.sampling import NegativeSampler
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.feature_encoder import SCALES, FeatureEncoder
-from recsys_lib.models.newcomers import WIDEST, map_of_users
-from recsys_lib.models.ridge import Ridge
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 from recsys_lib.models.tower import Tower, TowerLoss, tower_library
 
@@ -126,6 +125,7 @@ class NCF(Recommender):
         for embedding in (m for m in self.children() if isinstance(m, nn.Embedding)):
             nn.init.normal_(embedding.weight, std=0.01)
         self._negatives: tuple[int, Tensor] | None = None
+        self._user_map = MapOfUsers(self.side.user, self._expected_rows)
         self._forget()
 
     # ---- features
@@ -135,20 +135,22 @@ class NCF(Recommender):
         return self.side.names if self.has_tower else frozenset(self.side.user.names)
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
+        self._user_map.fit()  # stays what it is; only the values change
         self.side.swap(user=user, item=item)  # checks both before it takes one
         if self.has_tower:
             for encoder, table in ((self.user_features, user), (self.item_features, item)):
                 if table is not None:
                     encoder.set_table(table)
-        self._forget()
+        self._item_side = None
 
     def _forget(self) -> None:
-        """Of what was made once: the weights or the features may be others now."""
+        """Of what was made once: the weights may be others now."""
         self._item_side: ItemSide | None = None
-        self._user_map: Ridge | None = None
+        self._user_map.forget()
 
     def train(self, mode: bool = True) -> NCF:
-        self._forget()
+        if mode or self.training:
+            self._forget()
         return super().train(mode)
 
     def load_state_dict(self, *arguments, **named):
@@ -169,6 +171,8 @@ class NCF(Recommender):
         comparable = self._sampler.has_negatives[users]  # who has everything cannot be asked what he did not choose
         self._positives = users[comparable], items[comparable]
         self._seed = generator.initial_seed()
+        self._item_side = None
+        self._user_map.prepare(self.known_users, history)
         self._negatives = None
 
     def draws_negatives(self, epoch: int) -> bool:
@@ -248,9 +252,7 @@ class NCF(Recommender):
         return self.known_users[users]  # the embedding of a user without train rows was never learned
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        if self.side.user.width and self._user_map is None:
-            self._user_map = map_of_users(self.side.user, self.known_users, self._history, self._expected_rows)
-        return None if self._user_map is None else self._user_map(self.side.user.rows(users))
+        return self._user_map.scores(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
         return torch.sigmoid(self.score(users, history))  # a negative drawn so often for a row: in proportion to rows

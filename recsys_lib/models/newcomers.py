@@ -25,20 +25,39 @@ _LIST = 20  # places for which new items compete
 _JUDGES = 1024  # known users who say how far left-out items are misjudged
 
 
-def map_of_users(
-    vectors: SideVectors, known: Tensor, history: History, expected: Callable[[Tensor, History], Tensor]
-) -> Ridge | None:
-    """From features to expected rows; None where fewer than two users are known.
+class MapOfUsers:
+    """From features to expected rows, fitted when it is first asked and forgotten when the model learns on.
 
     Args:
-        vectors: of all users. known: (n_users,) bool. history: of all users, what the model was trained on.
-        expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits: averages of logits
-            are not those of probabilities.
+        vectors: of all users. expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits:
+            averages of logits are not those of probabilities.
     """
-    users = torch.nonzero(known).flatten()
-    if len(users) < 2:
-        return None
-    return ridge(vectors.rows(users), (expected(part, history.take(part)) for part in users.split(_BLOCK)))
+
+    def __init__(self, vectors: SideVectors, expected: Callable[[Tensor, History], Tensor]) -> None:
+        self.vectors, self._expected = vectors, expected
+        self._known: tuple[Tensor, History] | None = None
+        self.ridge: Ridge | None = None
+
+    def prepare(self, known: Tensor, history: History) -> None:
+        """known: (n_users,) bool. history: of all users, what the model is trained on."""
+        self._known, self.ridge = (known, history), None
+
+    def forget(self) -> None:
+        self.ridge = None
+
+    def fit(self) -> bool:
+        """False where there are no features, nothing was learned yet, or fewer than two users are known."""
+        if self.ridge is None and self.vectors.width and self._known is not None:
+            known, history = self._known
+            users = torch.nonzero(known).flatten()
+            if len(users) > 1:
+                blocks = (self._expected(part, history.take(part)) for part in users.split(_BLOCK))
+                self.ridge = ridge(self.vectors.rows(users), blocks)
+        return self.ridge is not None
+
+    def scores(self, users: Tensor) -> Tensor | None:
+        """(B, n_items), or None where fit() is False."""
+        return self.ridge(self.vectors.rows(users)) if self.fit() else None
 
 
 def vectors_of_new_items(vectors: SideVectors, known: Tensor, learned: Tensor) -> tuple[Tensor, Tensor, Tensor]:

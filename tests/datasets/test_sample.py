@@ -502,3 +502,30 @@ def test_an_earlier_sample_is_replaced_and_other_files_are_not(tmp_path):
     with pytest.raises(FileExistsError, match="no SYNTHETIC.txt"):
         write_sample(theirs, SMALL)
     assert [path.name for path in theirs.iterdir()] == ["apply_train.csv"]
+
+
+# ---- strong signals --------------------------------------------------------------------------------------------------
+
+
+def test_of_the_strong_signals_the_planted_tell_much_and_the_noise_nothing(tmp_path):
+    from recsys_lib.data.features import FeatureTable
+    from recsys_lib.datasets import read_dataset
+    from recsys_lib.datasets.sample import STRONG_NOISE, STRONG_PLANTED, strong_signals
+    from recsys_lib.eda.statistics.information import information
+
+    dataset = read_dataset(write_sample(tmp_path / "csv", strong_signals(5)))
+    tables = dataset.catalogue.user_features, dataset.catalogue.item_features
+    there = {name for table in tables for name in table.names}
+    assert set(STRONG_PLANTED) | set(STRONG_NOISE) <= there and not set(STRONG_PLANTED) & set(STRONG_NOISE)
+    asked = [FeatureTable(table.n_rows, [f for f in table if f.name in STRONG_PLANTED + STRONG_NOISE]) for table in tables]
+    bits = information(dataset.interactions, *asked, seed=0, shuffles=0).set_index("feature")["bits"]
+    assert bits[list(STRONG_PLANTED)].min() > 0.3
+    assert bits[list(STRONG_NOISE)].max() < 0.01
+    assert 3 < len(dataset.interactions) / dataset.catalogue.n_users < 4
+
+
+def test_strong_signals_leave_the_calibrated_sample_as_it_is():
+    from recsys_lib.datasets.sample import SAMPLE_VERSION, strong_signals
+
+    assert (SAMPLE_VERSION, sample_fingerprint(SampleConfig())) == (3, "7129a4c6c157")
+    assert strong_signals(1) == replace(strong_signals(2), seed=1) and strong_signals(1).seed == 1

@@ -4,9 +4,11 @@ import re
 import warnings
 from pathlib import Path
 
+import matplotlib.colors
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.collections import PathCollection
 
 from recsys_lib.display import plots
 
@@ -163,3 +165,33 @@ def test_no_title_is_wider_than_the_picture():
 def test_this_room_knows_no_other():
     for path in Path(plots.__file__).parent.glob("*.py"):
         assert not re.findall(r"recsys_lib\.(?!display)", path.read_text(encoding="utf-8")), path.name
+
+
+def worths() -> pd.DataFrame:
+    rows = []
+    for place, name in enumerate(["all features", "키워드", "noise", "shape"]):
+        for part, sign in (("warm", 1), ("cold items", -1)):
+            verdict = {"키워드": "helps", "shape": "hurts"}.get(name, "no evidence") if sign > 0 else "no evidence"
+            middle = sign * 0.01 * place
+            rows.append((name, part, "retraining" if place < 3 else "permutation", middle, middle - 0.01, middle + 0.01, verdict, 40))
+    return pd.DataFrame(rows, columns=["feature", "slice", "kind", "difference", "low", "high", "verdict", "users"])
+
+
+def test_the_worth_of_features_has_a_panel_a_slice_on_one_scale():
+    figure = plots.feature_worth(worths(), METRIC, groups=("all features",), title="키워드 helps warm users", synthetic=True)
+    left, right = figure.axes
+    assert left.get_title(loc="left") == "warm\n40 users" and right.get_title(loc="left").startswith("cold items")
+    assert left.get_xlim() == right.get_xlim()
+    # the group on top; then what has a verdict, the larger first; then the rest
+    assert [label.get_text() for label in left.get_yticklabels()] == ["all features", "shape", "키워드", "noise"]
+    dots = [collection for collection in left.collections if isinstance(collection, PathCollection)]
+    colours = {dot.get_offsets()[0][0]: matplotlib.colors.to_hex(dot.get_edgecolor()[0]).upper() for dot in dots}
+    assert colours == {0.0: plots.GREY, 0.01: plots.BLUE, 0.02: plots.GREY, 0.03: plots.ORANGE}  # by their differences
+    assert len(figure.png()) <= plots.MAX_BYTES
+
+
+def test_the_worth_of_many_features_says_how_many_are_not_drawn():
+    figure = plots.feature_worth(worths(), METRIC, title="t", footer="f", most_rows=3)
+    assert figure.footer == "f · the 1 smallest of 4 features are not drawn" and "키워드" in figure.alt_text + str(figure.axes[0].get_yticklabels())
+    with pytest.raises(ValueError, match="verdict"):
+        plots.feature_worth(worths().drop(columns="verdict"), METRIC)

@@ -113,9 +113,19 @@ def test_reasons_and_neighbours_equal_the_slow_way(market_catalogue, market_log)
     assert found.nearest_users["chose"].str.len().max() > 0
 
 
+def test_a_user_without_history_is_ranked_by_features_and_told_so(toy_catalogue, toy_log):
+    found = explain(trained("neumf", toy_catalogue, toy_log), toy_log, "u3", k=2)
+    assert set(found.recommendations["why"]) == {"the user has no history: what users with such features are expected to choose"}
+    stranger = explain(trained("neumf", toy_catalogue, toy_log.take(toy_log.users != 1)), toy_log, "u1", k=2)
+    assert set(stranger.recommendations["why"]) == {
+        "neumf did not learn from this user: what users with such features are expected to choose"
+    }
+
+
 @pytest.mark.parametrize("name", ["ease", "neumf", "user_knn"])
 def test_a_user_without_history_gets_popular_items_and_is_told_so(name, toy_catalogue, toy_log):
-    found = explain(trained(name, toy_catalogue, toy_log), toy_log, "u3", k=2)
+    options = {"features": "none"} if name == "neumf" else {}
+    found = explain(trained(name, toy_catalogue, toy_log, **options), toy_log, "u3", k=2)
     assert list(found.recommendations["item_id"]) == ["i0", "i1"]  # of the four that two users chose, the first ones
     assert set(found.recommendations["why"]) == {"popular: the user has no history"}
     assert len(found.history) == 0 and len(found.nearest_users) == 0
@@ -123,7 +133,7 @@ def test_a_user_without_history_gets_popular_items_and_is_told_so(name, toy_cata
 
 
 def test_a_model_that_cannot_score_a_user_with_history_is_named(toy_catalogue, toy_log):
-    model = trained("neumf", toy_catalogue, toy_log.take(toy_log.users != 1))  # u1 is a stranger to it
+    model = trained("neumf", toy_catalogue, toy_log.take(toy_log.users != 1), features="none")  # u1 is a stranger to it
     found = explain(model, toy_log, "u1", k=2)
     assert set(found.recommendations["why"]) == {"popular: neumf cannot tell the items apart for this user"}
 

@@ -87,7 +87,7 @@ def test_an_unknown_option_suggests_the_nearest_and_lists_all(toy_catalogue):
         ("neumf", {"factors": 0}, r"factors must be 1 or more; got 0"),
         ("neumf", {"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"),
         ("neumf", {"layers": []}, r"layers must be one or more positive widths.*got \[\]"),
-        ("neumf", {"features": "keywords"}, r"features must be 'all', 'none' or a list of names; got 'keywords'"),
+        ("neumf", {"features": "keywords"}, r"features must be 'all', 'none', 'user', 'item' or a list of names; got 'keywords'"),
         ("multi_dae", {"layers": [200, 0]}, r"layers must be .*got \[200, 0\]"),
         ("multi_dae", {"dropout": -0.1}, r"dropout must lie in"),
         ("ease", {"regularisation": 0}, r"regularisation must be above 0.*got 0"),
