@@ -17,6 +17,7 @@ from types import ModuleType
 
 from recsys_lib.data.files import fingerprint_of_file
 from recsys_lib.datasets.base import Dataset, Template
+from recsys_lib.datasets.vectors import add_vectors
 
 __all__ = ["Dataset", "Template", "read_dataset", "readers", "source_files"]
 
@@ -38,7 +39,7 @@ def readers() -> dict[str, ModuleType]:
 def read_dataset(directory: str | Path) -> Dataset:
     """Read the data in a directory with the reader whose files lie there.
 
-    Files at the top of the directory count; hidden files do not. An existing empty directory gives the synthetic
+    Files at the top of the directory count, and tables of vectors in its folder `vectors`; hidden files do not. An existing empty directory gives the synthetic
     sample, which is generated once into a local cache.
 
     Raises:
@@ -54,7 +55,7 @@ def read_dataset(directory: str | Path) -> Dataset:
     plain_names = {name.removesuffix(".gz") for name in names}
     chosen = [name for name, reader in readers().items() if reader.matches(plain_names)]
     if len(chosen) == 1:
-        return readers()[chosen[0]].read(directory)
+        return add_vectors(readers()[chosen[0]].read(directory), directory)
 
     found = ", ".join(sorted(names)) or "no files"
     if chosen:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from recsys_lib.data.candidates import Candidates
 from recsys_lib.data.catalogue import Catalogue
-from recsys_lib.data.features import FeatureTable
+from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import Split
 
@@ -69,12 +69,12 @@ class Dataset:
 
     @property
     def all_user_features(self) -> FeatureTable:
-        """The catalogue's and the further ones."""
+        """The catalogue's and the further ones, without vectors: their numbers tell nobody anything at a glance."""
         return _joined(self.catalogue.user_features, self.further_user_features)
 
     @property
     def all_item_features(self) -> FeatureTable:
-        """The catalogue's and the further ones."""
+        """The catalogue's and the further ones, without vectors."""
         return _joined(self.catalogue.item_features, self.further_item_features)
 
     @property
@@ -104,7 +104,8 @@ class Dataset:
 
 
 def _joined(table: FeatureTable, further: FeatureTable | None) -> FeatureTable:
-    return table if further is None else FeatureTable(table.n_rows, [*table, *further])
+    features = [feature for feature in (*table, *(further or ())) if not isinstance(feature, Vectors)]
+    return FeatureTable(table.n_rows, features)
 
 
 def item_names(dataset: Dataset) -> dict[Any, str]:
