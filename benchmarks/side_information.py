@@ -105,8 +105,9 @@ def summary(results: list[dict[str, Any]]) -> pd.DataFrame:
     rows = []
     frame = pd.DataFrame(results)
     for (model, variant, task), group in frame.groupby(["model", "variant", "task"], sort=False):
-        for name in group["figures"].iloc[0]:
-            figures = pd.DataFrame([f[name] for f in group["figures"]])
+        for name in dict.fromkeys(name for of_seed in group["figures"] for name in of_seed):
+            # A seed may hold out no row of a slice.
+            figures = pd.DataFrame([of_seed[name] for of_seed in group["figures"] if name in of_seed])
             n = len(figures)
             between = figures["difference"].var(ddof=1) / n if n > 1 else 0.0
             error = float(np.sqrt((figures["error"] ** 2).sum() / n**2 + between))

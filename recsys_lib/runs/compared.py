@@ -75,6 +75,15 @@ class Comparison:
         """The metric by how much was seen of a user: columns model, group, users, value, low, high."""
         return self._grouped(lambda report: report.by_activity(self.metric))
 
+    def by_slice(self) -> pd.DataFrame:
+        """Recall where there is much, little or nothing to go by (Report.slices): a row a model, a column a slice."""
+        k = int(self.metric.split("@")[1])
+        found = self._grouped(lambda report: report.by_slice(k))
+        order = list(dict.fromkeys(found["model"]))
+        named = [f"{group} ({users:,} users)" for group, users in zip(found["group"], found["users"])]
+        table = found.assign(group=named).pivot(index="model", columns="group", values="value")
+        return table.loc[order, list(dict.fromkeys(named))].rename_axis(columns=f"recall@{k}")
+
     def by_popularity(self) -> pd.DataFrame:
         """Share of the held-out rows found, by the popularity of their item: columns model, group, rows, value."""
         return self._grouped(lambda report: report.by_popularity(int(self.metric.split("@")[1])))
