@@ -12,8 +12,8 @@ Cosine similarity made multi-dimensional: one cosine a view, and a weight for ea
 
 With history=1 and no other weight it is user_knn. What helps a newcomer is not what helps a known user, so `prepare`
 finds weights for each of the four sums on rows that it hides from itself: a row of each of some users, all rows of some
-users, all rows of some items. A view comes in, the best first, if the NDCG of hidden rows gains more than three standard
-errors: the best of a hundred tries gains two by luck alone. A feature whose weights all end at 0 was looked at and is not
+users, all rows of some items. A view comes in, the best first, if the NDCG of hidden rows gains more than two standard
+errors over users (or hidden items), and as much beside the same view of shuffled users or items; of many views some do by luck. A feature whose weights all end at 0 was looked at and is not
 used; where none is left for newcomers they get the popular items. `view_weights` says what was found. Features of a
 user or item as vectors whose product is a cosine: data/vectors.py. Nearest by several weighted cosines is the hybrid kNN
 of Ferrari Dacrema et al., A Troubling Analysis of Reproducibility and Progress in Recommender Systems Research, TOIS 2021.
@@ -44,8 +44,9 @@ from recsys_lib.models.side_information import FEATURES_HELP, check_choice, chos
 
 HISTORY, CHOOSERS = "history", "choosers"
 _GRID = (0.03, 0.1, 0.3, 1.0, 3.0)
-_SURE = 3.0  # standard errors
-_JUDGES = 1000  # users whose rows are hidden
+_COARSE = (0.1, 1.0)  # tried first: most views are of no use at any weight
+_LIKELY, _SURE = 1.0, 2.0  # standard errors
+_JUDGES = 100, 1000  # users whose rows are hidden: at least and at most, between them as many as fit a block
 _HIDDEN_OF_KNOWN = 0.2  # share of a known user's rows that is hidden, at least one
 _MOST_ROWS = 5  # hidden rows of one judge that are asked for
 _HIDDEN_ITEMS = 0.1  # share of the items
@@ -104,7 +105,9 @@ class Side:
     def rows(self, weights: dict[str, float]) -> sp.csr_matrix:
         """(n, width) whose products are the weighted sums of cosines; of no width where every weight is 0."""
         parts = [self._block(name) * np.float32(math.sqrt(w)) for name, w in weights.items() if name in self.names and w > 0]
-        return sp.hstack(parts, format="csr", dtype=np.float32) if parts else sp.csr_matrix((self.first.n_rows, 0), dtype=np.float32)
+        return (
+            sp.hstack(parts, format="csr", dtype=np.float32) if parts else sp.csr_matrix((self.first.n_rows, 0), dtype=np.float32)
+        )
 
     def _block(self, name: str) -> sp.csr_matrix:
         start, end = self._rule.blocks[name]
@@ -284,7 +287,7 @@ class WeightSearch:
     def __init__(self, model: FeatureKNN, train: Interactions, generator: torch.Generator) -> None:
         self.model, self.train, self.device = model, train, model.device
         self.draws = np.random.default_rng(int(torch.randint(2**62, (1,), generator=generator, device=generator.device)))
-        self.most = max(50, min(_JUDGES, 2**24 // train.n_users))
+        self.most = min(max(_JUDGES[0], _CELLS // max(train.n_users, train.n_items)), _JUDGES[1])
 
     def of_known(self) -> dict[str, float]:
         """A row of each judge is hidden. First what makes users alike, then what the items add."""
@@ -301,7 +304,7 @@ class WeightSearch:
 
         alike = model._alike(seen)
         parts = self._user_views(judges, train.user_counts > 0)
-        weights = ascent(lambda found: value(scores(found)), alike, parts)
+        weights = ascent(lambda found: value(scores(found)), alike, parts, self.draws)
         for view, weight in weights.items():
             alike = alike + weight * parts[view]()
         own = left.user_items()[judges]
@@ -316,7 +319,7 @@ class WeightSearch:
             return product(SparseRows(rows, self.device), own @ rows)
 
         item_parts = {CHOOSERS: from_choosers} | {view: partial(profile, view) for view in model.item.names}
-        return {HISTORY: 1.0} | weights | ascent(value, scores(alike), item_parts)
+        return {HISTORY: 1.0} | weights | ascent(value, scores(alike), item_parts, self.draws)
 
     def of_new_users(self) -> dict[str, float]:
         """All rows of each judge are hidden. No view at all would mean the popular items."""
@@ -325,13 +328,15 @@ class WeightSearch:
         model._fit_history(train)
         value = self._value(judges, self._rows(train.users, np.isin(train.users, judges)))
         users = self._on_device(judges)
-        popular = torch.from_numpy(train.item_counts.astype(np.float32)).to(self.device).repeat(len(judges), 1)
+        popular = train.item_counts - train.user_items()[judges].toarray()  # their own rows are hidden from the count too
+        popular = torch.from_numpy(popular.astype(np.float32)).to(self.device)
 
         def of_likeness(found: Tensor) -> Tensor:
             return value(votes(model.choosers, without_self(found, users), model.config.newcomer_k))
 
         nothing = torch.zeros(len(judges), train.n_users, device=self.device)
-        return ascent(of_likeness, nothing, self._user_views(judges, train.user_counts > 0), now=value(popular))
+        parts = self._user_views(judges, train.user_counts > 0)
+        return ascent(of_likeness, nothing, parts, self.draws, now=value(popular))
 
     def of_new_items(self, known: dict[str, float]) -> dict[str, float]:
         """All rows of some items are hidden, and must be told from each other."""
@@ -358,7 +363,7 @@ class WeightSearch:
             return product(SparseRows(voters @ rows, self.device), rows[items])
 
         nothing = torch.zeros(len(items), train.n_items, device=self.device)
-        return ascent(of_likeness, nothing, {view: partial(cosines, view) for view in model.item.names})
+        return ascent(of_likeness, nothing, {view: partial(cosines, view) for view in model.item.names}, self.draws)
 
     def _some(self, among: np.ndarray) -> np.ndarray:
         return np.sort(self.draws.permutation(np.flatnonzero(among))[: self.most])
@@ -378,25 +383,29 @@ class WeightSearch:
     def _value(
         self, judges: np.ndarray, rows: np.ndarray, *, hide: tuple[Tensor, Tensor] | None = None, among: np.ndarray | None = None
     ) -> Callable[[Tensor], Tensor]:
-        """From scores, a row a judge, to (n_judges,) NDCG of hidden rows, each ranked alone: 1 / log2(1 + its place).
+        """From scores, a row a judge, to the NDCG of hidden rows, each ranked alone: 1 / log2(1 + its place).
+
+        A mean for each judge; where items were hidden for each of these: judges do not err there one by one.
 
         Args:
             rows: of train. hide: cells that are not ranked. among: the items of the columns, rising; None: all.
         """
-        items = self.train.items[rows] if among is None else np.searchsorted(among, self.train.items[rows])
-        of_judge, items = self._on_device(np.searchsorted(judges, self.train.users[rows])), self._on_device(items)
-        per_judge = torch.bincount(of_judge, minlength=len(judges)).clamp(min=1)
+        users, items = self.train.users[rows], self.train.items[rows]
+        _, of_unit, per_unit = np.unique(users if among is None else items, return_inverse=True, return_counts=True)
+        columns = items if among is None else np.searchsorted(among, items)
+        of_judge, columns, of_unit = map(self._on_device, (np.searchsorted(judges, users), columns, of_unit))
+        per_unit = self._on_device(per_unit)
 
         def value(scores: Tensor) -> Tensor:
             if hide is not None:
                 scores = scores.index_put(hide, torch.tensor(-torch.inf, device=self.device))
-            total = torch.zeros(len(judges), device=self.device)
-            for part, wanted in zip(of_judge.split(512), items.split(512)):
+            total = torch.zeros(len(per_unit), device=self.device)
+            for part, wanted, unit in zip(of_judge.split(512), columns.split(512), of_unit.split(512)):
                 found = scores[part]
-                own = found.gather(1, wanted[:, None])
-                place = 1 + (found > own).sum(1) + ((found == own).sum(1) - 1) / 2  # among equal scores: in the middle
-                total.index_add_(0, part, 1 / torch.log2(1 + place))
-            return total / per_judge
+                above = found.sub_(found.gather(1, wanted[:, None])).sign_().sum(1)  # better ones less worse ones
+                place = (found.shape[1] + 1 + above) / 2  # among equal scores: in the middle
+                total.index_add_(0, unit, 1 / torch.log2(1 + place))
+            return total / per_unit
 
         return value
 
@@ -411,28 +420,47 @@ def without_self(found: Tensor, users: Tensor) -> Tensor:
 
 
 def ascent(
-    value: Callable[[Tensor], Tensor], total: Tensor, parts: dict[str, Callable[[], Tensor]], now: Tensor | None = None
+    value: Callable[[Tensor], Tensor],
+    total: Tensor,
+    parts: dict[str, Callable[[], Tensor]],
+    draws: np.random.Generator,
+    now: Tensor | None = None,
 ) -> dict[str, float]:
     """Weights of those parts that surely raise value(total + Σ weight part): the best first, given those before it.
 
+    A part must also beat itself with its columns shuffled: anything that fills up short lists or breaks ties gains a
+    little, noise too.
+
     Args:
-        value: from a sum to (n,) values, one a judge. now: the values to beat at first; None: those of `total`.
+        value: from a sum (n, m) to (n',) values, one a judge or hidden item. now: the values to beat at first; None: those of `total`.
     """
     weights: dict[str, float] = {}
-    now, left = value(total) if now is None else now, list(parts)
-    while left and len(now) > 1:
-        # With nothing beside it a weight is only a scale.
-        grid = _GRID if bool(total.any()) else (1.0,)
-        gains = []
-        for name in left:
-            part = parts[name]()
-            tries = [(weight, value(total + weight * part) - now) for weight in grid]
-            weight, gain = max(tries, key=lambda one: float(one[1].mean()))
-            if float(gain.mean()) > _SURE * float(gain.std()) / math.sqrt(len(gain)):
-                gains.append((float(gain.mean()), name, weight))
+    now = value(total) if now is None else now
+    left = list(parts) if len(now) > 1 else []
+    shuffled = torch.from_numpy(draws.permutation(total.shape[1])).to(total.device)
+
+    def tried(name: str, grid: tuple[float, ...], sure: float) -> tuple[float, str, float] | None:
+        part = parts[name]()
+        values, weight = max(((value(total + w * part), w) for w in grid), key=lambda one: float(one[0].mean()))
+        if not surely_above(values, now, sure) or not surely_above(values, value(total + weight * part[:, shuffled]), sure):
+            return None
+        return float((values - now).mean()), name, weight
+
+    if total.any():
+        left = [name for name in left if tried(name, _COARSE, _LIKELY)]
+    while left:
+        grid = _GRID if total.any() else (1.0,)  # with nothing beside it a weight is only a scale
+        gains = [found for name in left if (found := tried(name, grid, _SURE))]
         if not gains:
             break
         _, best, weights[best] = max(gains)
         total = total + weights[best] * parts[best]()
-        now, left = value(total), [name for _, name, _ in gains if name != best]  # who did not help will not help later
+        now = value(total)
+        left = [name for _, name, _ in gains if name != best]  # who did not help will not help later
     return weights
+
+
+def surely_above(values: Tensor, others: Tensor, errors: float) -> bool:
+    """Whether the mean of the differences lies more than that many of its standard errors above 0."""
+    gain = values - others
+    return bool(gain.mean() > errors * gain.std() / math.sqrt(len(gain)))
