@@ -11,12 +11,15 @@ Cosine similarity made multi-dimensional: one cosine a view, and a weight for ea
                     t a sum over features of items with weights of their own
 
 With history=1 and no other weight it is user_knn. What helps a newcomer is not what helps a known user, so `prepare`
-finds weights for each of the four sums on rows that it hides from itself: a row of each of some users, all rows of some
-users, all rows of some items. A view comes in, the best first, if the NDCG of hidden rows gains more than two standard
-errors over users (or hidden items), and as much beside the same view of shuffled users or items; of many views some do by luck. A feature whose weights all end at 0 was looked at and is not
-used; where none is left for newcomers they get the popular items. `view_weights` says what was found. Features of a
-user or item as vectors whose product is a cosine: data/vectors.py. Nearest by several weighted cosines is the hybrid kNN
-of Ferrari Dacrema et al., A Troubling Analysis of Reproducibility and Progress in Recommender Systems Research, TOIS 2021.
+finds weights for each of the four sums on rows that it hides from itself: a fifth of the rows of some users, all rows of
+some users, all rows of some items. A view comes in, the best first, if the NDCG of hidden rows gains more than two
+standard errors over users (for unchosen items: over items), and as much beside the same view with users or items
+shuffled; of many views some do by luck. What a feature adds to known users is little where histories say enough.
+
+A feature whose weights all end at 0 was looked at and is not used: uses_features leaves it out once prepare is done. Users
+without history whom no weighted feature describes get the popular items. `view_weights` says what was found.
+Features as vectors whose product is a cosine: data/vectors.py. Source of neighbours by several cosines: the hybrid kNN of
+Ferrari Dacrema et al., A Troubling Analysis of Reproducibility and Progress in Recommender Systems Research, TOIS 2021.
 """
 
 from __future__ import annotations
@@ -49,7 +52,7 @@ _LIKELY, _SURE = 1.0, 2.0  # standard errors
 _JUDGES = 100, 1000  # users whose rows are hidden: at least and at most, between them as many as fit a block
 _HIDDEN_OF_KNOWN = 0.2  # share of a known user's rows that is hidden, at least one
 _MOST_ROWS = 5  # hidden rows of one judge that are asked for
-_HIDDEN_ITEMS = 0.1  # share of the items
+_HIDDEN_ITEMS = 0.2  # share of the items
 _CELLS = 2**22  # of a block of likenesses: 16 MB
 
 
@@ -290,7 +293,7 @@ class WeightSearch:
         self.most = min(max(_JUDGES[0], _CELLS // max(train.n_users, train.n_items)), _JUDGES[1])
 
     def of_known(self) -> dict[str, float]:
-        """A row of each judge is hidden. First what makes users alike, then what the items add."""
+        """A fifth of the rows of each judge is hidden. First what makes users alike, then what the items add."""
         train, model = self.train, self.model
         judges = self._some(train.user_counts >= 2)
         hidden = self._rows(train.users, np.isin(train.users, judges), _HIDDEN_OF_KNOWN)
