@@ -435,7 +435,8 @@ def ascent(
     little, noise too.
 
     Args:
-        value: from a sum (n, m) to (n',) values, one a judge or hidden item. now: the values to beat at first; None: those of `total`.
+        value: from a sum (n, m) to (n',) values, one a judge or hidden item.
+        now: the values to beat at first; None: those of `total`.
     """
     weights: dict[str, float] = {}
     now = value(total) if now is None else now

@@ -96,6 +96,14 @@ def test_a_newcomer_hears_those_of_his_town_and_a_known_user_no_town_that_nobody
     assert scores_of(alone, log, [4])[0].tolist() == pytest.approx([0, 1, 1, 0, 0, 0])  # of equals the first
 
 
+def test_who_chose_nothing_takes_no_voters_place(planted):
+    catalogue, log, _, _ = planted
+    model = fitted(
+        catalogue, log.take(log.users >= 100), weights=["trade=1"], newcomer_k=1
+    )  # the first of each trade have no rows
+    assert (scores_of(model, log.take(log.users >= 100), range(180, 200)).sum(1) > 2).all()
+
+
 def test_choosers_are_the_item_neighbours(market_catalogue, market_log):
     model = fitted(market_catalogue, market_log, weights=["choosers=2"], item_k=7)
     by_item = fitted(market_catalogue, market_log, "item_knn", k=7)
@@ -114,13 +122,13 @@ def test_the_sum_of_two_cosines_written_down_the_slow_way(market_catalogue, mark
     split = leave_one_out(market_log, seed=0)
     x, now = (part.user_items().toarray() for part in (split.train, split.known_before_test))
     degree = np.eye(4)[market_catalogue.user_features["degree"].codes]
-    similarity = cosine_similarity(now, x) + 0.3 * cosine_similarity(degree)
+    similarity = 2 * cosine_similarity(now, x) + 0.3 * cosine_similarity(degree)
     np.fill_diagonal(similarity, 0)
     order = np.argsort(-similarity, axis=1, kind="stable")
     clear = np.take_along_axis(similarity, order, 1)
     clear = clear[:, 6] - clear[:, 7] > 1e-4  # of those equally near the 7th may be this one or that one
     kept = np.where(similarity >= np.take_along_axis(similarity, order[:, 6:7], 1), similarity, 0)
-    model = fitted(market_catalogue, split.train, weights=["history=1", "degree=0.3"], k=7)
+    model = fitted(market_catalogue, split.train, weights=["history=2", "degree=0.3"], k=7)
     found = scores_of(model, split.known_before_test, range(60)).numpy()  # the history may be longer than train
     assert clear.sum() > 10 and found[clear] == pytest.approx((kept @ x)[clear], rel=1e-4, abs=1e-5)
 
