@@ -43,7 +43,7 @@ def small():
 
 @pytest.fixture(scope="module")
 def planted():
-    """Two hundred users of 4 markets, items of the same 4: the market stands in one feature of each side, the others are noise."""
+    """200 users of 4 markets, items of the same 4: the market stands in one feature of each side, the others are noise."""
     rng = np.random.default_rng(1)
     n_users, n_items = 200, 80
     users, items = IdMap([f"u{n}" for n in range(n_users)], "user"), IdMap([f"i{n}" for n in range(n_items)], "item")
