@@ -10,25 +10,8 @@ from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import newcomers
 from recsys_lib.models.newcomers import MapOfUsers, judges, overrated, vectors_of_new_items
-from recsys_lib.models.ridge import STRENGTHS
 from recsys_lib.models.side_information import SideVectors
-
-
-def plain_ridge(x, y, strength):
-    """(new rows) -> predictions, in float64."""
-    centred = x - x.mean(0)
-    weights = np.linalg.solve(centred.T @ centred + strength * np.eye(x.shape[1]), centred.T @ (y - y.mean(0)))
-    return lambda new: (new - x.mean(0)) @ weights + y.mean(0)
-
-
-def best_ridge(x, y):
-    """By brute force: the strength whose fits without a row err least on that row."""
-    rows = np.arange(len(x))
-
-    def error(strength):
-        return sum(np.square(plain_ridge(x[rows != r], y[rows != r], strength)(x[r]) - y[r]).sum() for r in rows)
-
-    return plain_ridge(x, y, min(STRENGTHS, key=error))
+from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
 
 
 def sides(n=20, d=4, seed=0):
@@ -67,7 +50,8 @@ def test_a_newcomers_scores_are_a_ridge_from_features_to_what_is_expected_of_kno
     scores.prepare(known, log.history())
     users = torch.nonzero(known).flatten()
     expected = asked_of(side)(users, log.history().take(users)).double().numpy()
-    wanted = best_ridge(rows[known.numpy()], expected)
+    x = rows[known.numpy()]
+    wanted = plain_ridge(x, expected, best_strength(x, expected))
     asked = torch.tensor([0, 3, 18, 4])  # a known one may be asked for too
     assert scores.scores(asked).numpy() == pytest.approx(wanted(rows[asked.numpy()]), rel=1e-3, abs=1e-3)
     # the same when they come in blocks of 5
@@ -138,11 +122,9 @@ def test_new_items_are_mapped_from_known_ones_and_each_known_one_from_all_others
     new, mapped, left_out = vectors_of_new_items(side, known, learned)
     assert new.tolist() == [0, 7, 17]
     x, y = rows[known.numpy()], learned[known].double().numpy()
-    assert mapped.numpy() == pytest.approx(best_ridge(x, y)(rows[[0, 7, 17]]), rel=1e-3, abs=1e-4)
-    strength = next(s for s in STRENGTHS if np.allclose(plain_ridge(x, y, s)(rows[[0]]), mapped[:1].numpy(), rtol=1e-3, atol=1e-4))
-    places = np.arange(15)
-    wanted = np.stack([plain_ridge(x[places != p], y[places != p], strength)(x[p]) for p in places])
-    assert left_out.numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-4)
+    strength = best_strength(x, y)
+    assert mapped.numpy() == pytest.approx(plain_ridge(x, y, strength)(rows[[0, 7, 17]]), rel=1e-3, abs=1e-4)
+    assert left_out.numpy() == pytest.approx(refitted_without_each(x, y, strength), rel=1e-3, abs=1e-4)
 
 
 def slow_overrated(scores, left_out, seen, n_places):

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from recsys_lib.models.ridge import _SKETCH, STRENGTHS, ridge
+from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
 
 
 def problem(n=60, width=7, d=3, noise=1.0, seed=0):
@@ -17,26 +18,12 @@ def problem(n=60, width=7, d=3, noise=1.0, seed=0):
     return torch.from_numpy(features).float(), torch.from_numpy(targets).float()
 
 
-def plain(features, targets, strength):
-    """The formula, in float64: a function of features. The mean is no part of what is shrunk."""
-    x, y = features.double().numpy(), targets.double().numpy()
-    centred = x - x.mean(0)
-    weights = np.linalg.solve(centred.T @ centred + strength * np.eye(x.shape[1]), centred.T @ (y - y.mean(0)))
-    return lambda new: (new.double().numpy() - x.mean(0)) @ weights + y.mean(0)
-
-
-def refitted_without_each(features, targets, strength):
-    """(n, d): each row by a fit to all others."""
-    rows = torch.arange(len(features))
-    return np.concatenate([plain(features[rows != row], targets[rows != row], strength)(features[row : row + 1]) for row in rows])
-
-
 @pytest.mark.parametrize("noise", [0.1, 3.0, 30.0])
 def test_it_is_the_formula_at_the_strength_that_it_chose(noise):
     features, targets = problem(noise=noise)
     fitted = ridge(features, [targets])
     new = torch.randn(5, 7, generator=torch.Generator().manual_seed(0))
-    assert fitted(new).numpy() == pytest.approx(plain(features, targets, fitted.strength)(new), rel=1e-4, abs=1e-4)
+    assert fitted(new).numpy() == pytest.approx(plain_ridge(features, targets, fitted.strength)(new), rel=1e-4, abs=1e-4)
     assert fitted(new).dtype == torch.float32
 
 
@@ -45,7 +32,7 @@ def test_rows_left_out_are_those_of_fits_without_them_and_the_strength_is_the_on
     features, targets = problem(n=40, noise=noise)
     errors = [np.square(refitted_without_each(features, targets, s) - targets.numpy()).sum() for s in STRENGTHS]
     fitted = ridge(features, [targets])
-    assert fitted.strength == STRENGTHS[int(np.argmin(errors))]
+    assert fitted.strength == STRENGTHS[int(np.argmin(errors))] == best_strength(features, targets)
     wanted = refitted_without_each(features, targets, fitted.strength)
     assert fitted.left_out(features, targets).numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-3)
     total = np.square(targets.numpy() - targets.numpy().mean(0)).sum()
@@ -97,7 +84,7 @@ def test_one_feature_of_all_rows_the_same_leaves_the_mean():
 def test_more_columns_than_rows():
     features, targets = problem(n=12, width=30)
     fitted = ridge(features, [targets])
-    assert fitted(features).numpy() == pytest.approx(plain(features, targets, fitted.strength)(features), rel=1e-3, abs=1e-3)
+    assert fitted(features).numpy() == pytest.approx(plain_ridge(features, targets, fitted.strength)(features), rel=1e-3, abs=1e-3)
     wanted = refitted_without_each(features, targets, fitted.strength)
     assert fitted.left_out(features, targets).numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-2)
 
