@@ -1,9 +1,11 @@
-"""Ridge regression as the textbook has it, in float64: what the library's ridge and the maps of newcomers are held against."""
+"""Ridge regression as the textbook has it, in float64, and features as it sees them: what the maps of newcomers are held against."""
 
 from __future__ import annotations
 
 import numpy as np
+import scipy.sparse as sp
 
+from recsys_lib.data.vectors import FeatureVectors
 from recsys_lib.models.ridge import STRENGTHS
 
 
@@ -25,3 +27,10 @@ def refitted_without_each(x, y, strength):
 def best_strength(x, y):
     """The one whose fits without a row err least on that row."""
     return min(STRENGTHS, key=lambda strength: np.square(refitted_without_each(x, y, strength) - np.asarray(y)).sum())
+
+
+def side_vectors(table, size):
+    """(n_rows, width) float64: the features as vectors, their mean taken off."""
+    vectors = FeatureVectors(table, size).of(table)
+    vectors = np.asarray(vectors.toarray() if sp.issparse(vectors) else vectors, dtype=np.float64)
+    return vectors - vectors.mean(0)
