@@ -119,10 +119,12 @@ def rank(
         hide, asked = masked.take(part), model.user_vectors(users[part], known.take(part))
         lowest, _ = top_k_of_product(-asked, negated, 1, (hide.indptr, hide.items))  # exactly minus the lowest score
         strange = torch.zeros(len(part), dtype=torch.bool, device=device) if cold is None else cold[part]
-        flat = part[~strange & (-lowest[:, 0] == scores[part, 0])]
-        for rows_of, found in ((part[strange], of_strangers(users[part[strange]])), (flat, popularity.repeat(len(flat), 1))):
-            hide = masked.take(rows_of)
-            scores[rows_of], items[rows_of] = top_k(found, k, (hide.indptr, hide.items))
+        known_flat, strangers = part[~strange & (-lowest[:, 0] == scores[part, 0])], part[strange]
+        found, hide = of_strangers(users[strangers]), masked.take(strangers)
+        scores[strangers], items[strangers] = top_k(found, k, (hide.indptr, hide.items))
+        flat = torch.cat([known_flat, strangers[_flat(found, scores[strangers])]])
+        hide = masked.take(flat)
+        scores[flat], items[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
         fallback[flat] = True
 
     def settle(start: int, stop: int) -> None:
@@ -130,8 +132,7 @@ def rank(
         hide = masked.take(part)
         block_scores = with_strangers(part, model.score(users[part], known.take(part)))
         values, found = top_k(block_scores, k, (hide.indptr, hide.items))
-        flat = torch.nonzero(_all_the_same(values)).flatten()  # a few: the rest is not looked at
-        flat = flat[((block_scores[flat] == values[flat, :1]) | (block_scores[flat] == -torch.inf)).all(1)]
+        flat = _flat(block_scores, values)
         if len(flat):
             hide = masked.take(part[flat])
             values[flat], found[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
@@ -207,8 +208,7 @@ def rank_candidates(
             block_scores[new] = model.score_newcomers(users[start:stop][new]).gather(1, asked[new])
         block_scores = torch.where(fallback[start:stop, None], popular, block_scores.masked_fill(empty, -torch.inf))
         values, places = top_k(block_scores, k)  # the columns rise with the item's index, so ties go by it here too
-        flat = torch.nonzero(_all_the_same(values)).flatten()
-        flat = flat[((block_scores[flat] == values[flat, :1]) | (block_scores[flat] == -torch.inf)).all(1)]
+        flat = _flat(block_scores, values)
         values[flat], places[flat] = top_k(popular[flat], k)
         fallback[start + flat] = True
         scores[start:stop], items[start:stop] = values, block.gather(1, places)
@@ -271,6 +271,12 @@ def _all_the_same(values: Tensor) -> Tensor:
     """(B,) bool of (B, k) best scores: at least two items are left, and what is shown of them has one and the same score."""
     several = values[:, min(1, values.shape[1] - 1)] > -torch.inf  # one item that is left needs no ranking
     return several & ((values == values[:, :1]) | (values == -torch.inf)).all(1)
+
+
+def _flat(scores: Tensor, values: Tensor) -> Tensor:
+    """Rows of (B, n) scores, masked in place, that have one and the same score; values: (B, k) the best of them."""
+    rows = torch.nonzero(_all_the_same(values)).flatten()  # a few: the rest is not looked at
+    return rows[((scores[rows] == values[rows, :1]) | (scores[rows] == -torch.inf)).all(1)]
 
 
 def recommend(model: Recommender, interactions: Interactions, *, users: np.ndarray, k: int) -> pd.DataFrame:

@@ -100,6 +100,7 @@ class EASE(Recommender):
         )
         trust = float(learned_scores.sum() / mapped_scores.sum().clamp(min=1e-12)) if len(mapped_scores) else 1.0
         self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
+        self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself
 
     def _gram(self, train: Interactions) -> Tensor:
         """XᵀX, (n_items, n_items) float32; the counts are exact below 2^24."""

@@ -232,12 +232,16 @@ class MultiDAE(Recommender):
 
     def _output_once(self) -> OutputSide:
         if self._output_side is None or self.training:
-            of_items = self._of_item_features()
-            self._output_side = OutputSide(of_items, self._output_weight(of_items), self.output.bias)
-            n_known = int(self.known_items.sum())
-            if self.wide.item.width and 2 <= n_known < len(self.known_items) and not self.training:
-                self._output_side = self._with_new_items(self._output_side)
+            with torch.inference_mode(False), torch.no_grad():  # kept: whoever asks next may want gradients of his own
+                self._output_side = self._make_output_side()
         return self._output_side
+
+    def _make_output_side(self) -> OutputSide:
+        of_items = self._of_item_features()
+        side = OutputSide(of_items, self._output_weight(of_items), self.output.bias)
+        n_known = int(self.known_items.sum())
+        new_ones = self.wide.item.width and 2 <= n_known < len(self.known_items) and not self.training
+        return self._with_new_items(side) if new_ones else side
 
     def _with_new_items(self, side: OutputSide) -> OutputSide:
         """Rows of the output for items that nobody chose: as learned, they say no more than that."""

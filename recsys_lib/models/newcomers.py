@@ -45,6 +45,7 @@ class MapOfUsers:
     def forget(self) -> None:
         self.ridge = None
 
+    @torch.no_grad()  # set_features asks outside of an evaluation: the graph of everybody's scores would be kept
     def fit(self) -> bool:
         """False where there are no features, nothing was learned yet, or fewer than two users are known."""
         if self.ridge is None and self.vectors.width and self._known is not None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from recsys_lib.data.catalogue import Catalogue
-from recsys_lib.data.features import FeatureTable, categorical, multi_label, numeric
+from recsys_lib.data.features import FeatureTable, Vectors, categorical, multi_label, numeric, vectors
 from recsys_lib.data.ids import IdMap
 
 USERS = IdMap(["a", "b", "c", "d"], "user")
@@ -108,3 +108,83 @@ def test_catalogue_wants_a_row_for_every_id():
     assert (catalogue.n_users, catalogue.n_items) == (4, 6)
     with pytest.raises(ValueError, match="6 item ids but 4 rows of item features"):
         Catalogue(USERS, ITEMS, FeatureTable(4), FeatureTable(4))
+
+
+# ---- vectors
+
+
+def test_vectors_are_aligned_by_id_and_nobody_left_out_is_made_up():
+    feature = vectors("text", USERS, ["d", "z", "a"], [[1, 2], [8, 9], [3, 4]])
+    np.testing.assert_array_equal(feature.values, np.float32([[3, 4], [np.nan] * 2, [np.nan] * 2, [1, 2]]))
+    assert feature.values.dtype == np.float32 and len(feature) == 4
+
+
+def test_half_a_vector_is_none():
+    feature = vectors("text", USERS, ["a", "b"], [[1.0, np.nan], [3.0, 4.0]])
+    np.testing.assert_array_equal(feature.values[:2], np.float32([[np.nan, np.nan], [3, 4]]))
+
+
+@pytest.mark.parametrize("values", [[1, 2], [[1, 2]], np.zeros((2, 0)), np.zeros((2, 2, 2))])
+def test_vectors_want_a_row_of_numbers_for_each_id(values):
+    with pytest.raises(ValueError, match=r"feature 'text' needs a row of numbers for each of 2 ids; got an array of shape \("):
+        vectors("text", USERS, ["a", "b"], values)
+
+
+@pytest.mark.parametrize("number", [np.inf, -np.inf, 1e39])  # 1e39 is more than a float32 can hold
+def test_infinite_vectors_are_refused(number):
+    with np.errstate(over="ignore"), pytest.raises(ValueError, match="feature 'text' holds infinite numbers; write NaN"):
+        vectors("text", USERS, ["a"], np.array([[number, 0.0]]))
+
+
+def test_two_vectors_for_one_id_are_refused():
+    with pytest.raises(ValueError, match="'text' has several rows for one user"):
+        vectors("text", USERS, ["a", "a"], [[1], [2]])
+
+
+def test_the_fingerprint_knows_vectors():
+    def print_of(values):
+        return FeatureTable(4, [vectors("text", USERS, ["a", "b"], values)]).fingerprint()
+
+    assert len({print_of([[1, 2], [3, 4]]), print_of([[1, 2], [4, 3]]), print_of([[1], [2]])}) == 3
+    assert print_of([[1, 2], [3, 4]]) == print_of(np.float64([[1, 2], [3, 4]]))
+
+
+# ---- may one table take another's place?
+
+
+def test_a_table_takes_the_place_of_one_with_the_same_features_whatever_their_order_and_values():
+    def table(age, word, text):
+        return [numeric("age", USERS, ["a"], [age]), categorical("word", USERS, ["a", "b"], word), vectors("text", USERS, ["a"], [text])]
+
+    first = FeatureTable(4, table(1, ["x", "y"], [1, 2]))
+    more = numeric("more", USERS, ["a"], [1])
+    first.check_fits(FeatureTable(4, [more, *reversed(table(2, ["y", "x"], [5, 6]))]))
+    first.check_fits(first)
+
+
+@pytest.mark.parametrize(
+    "features, message",
+    [
+        ([], "the model uses feature 'text'; the new table has none"),
+        ([("text", 3)], "feature 'text' had 2 columns when the model was built and has 3 now"),
+        ([("text", None)], "feature 'text' was Vectors when the model was built and is Numeric now"),
+        ([("other", 2)], "the model uses feature 'text'; the new table has other"),
+    ],
+)
+def test_a_table_that_does_not_fit_is_refused_by_the_name_of_the_feature(features, message):
+    first = FeatureTable(4, [Vectors("text", np.zeros((4, 2), np.float32))])
+    new = [numeric(name, USERS, ["a"], [1]) if d is None else Vectors(name, np.zeros((4, d), np.float32)) for name, d in features]
+    with pytest.raises(ValueError, match=message):
+        first.check_fits(FeatureTable(4, new))
+
+
+def test_a_table_of_other_rows_or_labels_is_refused():
+    first = FeatureTable(4, [categorical("word", USERS, ["a", "b"], ["x", "y"])])
+    with pytest.raises(ValueError, match=r"the new features \(word\) have 6 rows, not 4"):
+        first.check_fits(FeatureTable(6, [categorical("word", ITEMS, [10, 20], ["x", "y"])]))
+    for labels_now in (["x", "z"], ["x", "x"]):
+        with pytest.raises(ValueError, match="feature 'word' had 3 labels .* keep the labels and change only the codes"):
+            first.check_fits(FeatureTable(4, [categorical("word", USERS, ["a", "b"], labels_now)]))
+    genres = FeatureTable(4, [multi_label("genres", USERS, ["a", "b"], ["x", "y"])])
+    with pytest.raises(ValueError, match="feature 'genres' had 2 labels"):
+        genres.check_fits(FeatureTable(4, [multi_label("genres", USERS, ["a"], ["x"])]))

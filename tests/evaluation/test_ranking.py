@@ -6,7 +6,7 @@ from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.native import compiled
 from recsys_lib.data.top_k import _SOURCE
 from recsys_lib.evaluation import ranking
-from recsys_lib.evaluation.ranking import rank, recommend, top_k
+from recsys_lib.evaluation.ranking import rank, rank_candidates, recommend, top_k
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.gmf import GMF
 from tests.conftest import catalogue_of, markets_of
@@ -294,3 +294,181 @@ def test_a_cpu_without_memory_halves_the_block_too(toy_catalogue, toy_log, monke
     monkeypatch.setattr(Fixed, "score", lambda *_: (_ for _ in ()).throw(RuntimeError("another error")))
     with pytest.raises(RuntimeError, match="another error"):
         rank(model, torch.arange(4), history=toy_log, seen=toy_log, k=3)
+
+
+# ---- newcomers: ranked by score_newcomers whichever way the others go
+
+NEW = [4, 17, 29]  # 4 and 17 have seen something that history does not hold; 29 is a newcomer to whom nothing is hidden
+
+
+class WithNewcomers(Fixed):
+    """Scores newcomers from a table of their own, and is never asked for others by it."""
+
+    def __init__(self, catalogue, scores, cannot, of_newcomers):
+        super().__init__(catalogue, scores, cannot)
+        self.of_newcomers = torch.as_tensor(of_newcomers, dtype=torch.float32)
+
+    def score_newcomers(self, users):
+        assert torch.isin(users, self.cannot).all()
+        return self.of_newcomers[users].clone()
+
+
+class ByProduct(WithNewcomers):
+    def __init__(self, catalogue, rng, cannot, of_newcomers):
+        rows, columns = (torch.from_numpy(rng.integers(-9, 10, (n, 5)).astype("float32")) for n in (catalogue.n_users, catalogue.n_items))
+        super().__init__(catalogue, rows @ columns.T, cannot, of_newcomers)
+        self.rows, self.columns = rows, columns
+
+    def item_vectors(self):
+        return self.columns, torch.zeros(len(self.columns))
+
+    def user_vectors(self, users, history):
+        return self.rows[users]
+
+
+class ByRoughScores(WithNewcomers):
+    rough = 0
+
+    def score_roughly(self, users, history):
+        self.rough += 1
+        return self.scores[users] + 1e-4
+
+
+WAYS = ["plain", "product", "rough"]
+
+
+def model_of(way, catalogue, of_newcomers, cannot=NEW):
+    rng = np.random.default_rng(3)
+    scores = rng.normal(size=(catalogue.n_users, catalogue.n_items))
+    if way == "product":
+        return ByProduct(catalogue, rng, cannot, of_newcomers)
+    return (ByRoughScores if way == "rough" else WithNewcomers)(catalogue, scores, cannot, of_newcomers)
+
+
+def parts_of(log):
+    """Newcomers have no history; two of them have seen something all the same, which is not to be shown."""
+    history = log.take(~np.isin(log.users, NEW))
+    return history, log.take(log.users != 29)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("k", [1, 6, 20])
+def test_newcomers_are_ranked_by_what_their_features_say_without_what_they_have_seen(many, way, k, monkeypatch):
+    catalogue, log = many
+    history, seen = parts_of(log)
+    of_newcomers = np.random.default_rng(0).normal(size=(30, 900))
+    model = model_of(way, catalogue, of_newcomers)
+    monkeypatch.setattr(ranking, "_PRODUCT_BLOCK", 7)
+    users = torch.from_numpy(np.random.default_rng(1).permutation(30))
+    for asked in (users, torch.arange(30), torch.tensor([5, 29, 4])):
+        found = rank(model, asked, history=history, seen=seen, k=k)
+        assert found.newcomers.tolist() == np.isin(asked, NEW).tolist() and not found.fallback.any()
+        for user, items, scores in zip(asked.tolist(), found.items.tolist(), found.scores.tolist()):
+            row = np.array(of_newcomers[user] if user in NEW else model.scores[user], dtype=np.float32)
+            row[seen.items[seen.users == user]] = -np.inf
+            assert items == slow_top_k(row.tolist(), k)
+            assert scores == pytest.approx(row[items].tolist())
+    if way == "rough":
+        assert model.rough > 0
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nobody_but_newcomers(many, way):
+    catalogue, log = many
+    history, seen = parts_of(log)
+    of_newcomers = np.random.default_rng(0).normal(size=(30, 900))
+    found = rank(model_of(way, catalogue, of_newcomers), torch.tensor(NEW), history=history, seen=seen, k=3)
+    assert found.newcomers.all() and found.items[2].tolist() == slow_top_k(of_newcomers[29].tolist(), 3)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_a_newcomer_of_whom_the_features_say_nothing_gets_what_is_popular(many, way):
+    """One and the same score for everything would otherwise be a ranking by item index."""
+    catalogue, log = many
+    history, seen = parts_of(log)
+    of_newcomers = np.random.default_rng(0).normal(size=(30, 900))
+    of_newcomers[17] = 0.5
+    popular = history.item_counts.astype(np.float32)
+    popular[seen.items[seen.users == 17]] = -np.inf
+    found = rank(model_of(way, catalogue, of_newcomers), torch.arange(30), history=history, seen=seen, k=6)
+    assert found.fallback.nonzero().flatten().tolist() == [17]
+    assert found.newcomers.nonzero().flatten().tolist() == [4, 29]
+    assert found.items[17].tolist() == slow_top_k(popular.tolist(), 6)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_newcomers_fall_back_to_popularity_where_the_model_has_no_map(many, way):
+    catalogue, log = many
+    history, seen = parts_of(log)
+    model = model_of(way, catalogue, np.zeros((30, 900)))
+    model.score_newcomers = lambda users: None
+    found = rank(model, torch.arange(30), history=history, seen=seen, k=6)
+    assert found.fallback.nonzero().flatten().tolist() == NEW and not found.newcomers.any()
+    assert found.items[29].tolist() == slow_top_k(history.item_counts.tolist(), 6)
+
+
+def test_newcomers_are_scored_in_blocks_too(many, monkeypatch):
+    catalogue, log = many
+    history, seen = parts_of(log)
+    of_newcomers = np.random.default_rng(0).normal(size=(30, 900))
+    whole = rank(model_of("plain", catalogue, of_newcomers), torch.arange(30), history=history, seen=seen, k=6)
+    monkeypatch.setattr(ranking, "_block_of_users", lambda *_: 2)
+    for way in ("plain", "product"):
+        found = rank(model_of(way, catalogue, of_newcomers), torch.arange(30), history=history, seen=seen, k=6)
+        assert torch.equal(found.items[NEW], whole.items[NEW]) and torch.equal(found.newcomers, whole.newcomers)
+
+
+def test_scores_of_newcomers_that_are_no_numbers_are_an_error(many):
+    catalogue, log = many
+    history, seen = parts_of(log)
+    for way in WAYS:
+        with pytest.raises(ValueError, match="fixed gives NaN scores"):
+            rank(model_of(way, catalogue, np.full((30, 900), np.nan)), torch.arange(30), history=history, seen=seen, k=6)
+
+
+@pytest.mark.parametrize("name", ["ease", "multi_dae", "gmf", "neumf"])
+def test_a_models_own_newcomers_get_the_order_of_its_score_newcomers(market_catalogue, market_log, name):
+    """gmf and multi_dae go by products, neumf by rough scores where the catalogue is large, ease by scores."""
+    from recsys_lib.models import build_model
+
+    cold = np.array([0, 31, 59])
+    history = market_log.take(~np.isin(market_log.users, cold))
+    model = build_model(name, market_catalogue, seed=0, features="user")
+    model.prepare(history, torch.Generator().manual_seed(0))
+    found = rank(model, torch.arange(60), history=history, seen=market_log, k=5)
+    wanted = model.eval().score_newcomers(torch.from_numpy(cold))
+    for user, scores in zip(cold, wanted.detach()):
+        scores[market_log.items[market_log.users == user]] = -torch.inf
+        assert found.items[user].tolist() == slow_top_k(scores.tolist(), 5)
+    assert found.newcomers.nonzero().flatten().tolist() == cold.tolist() and not found.fallback.any()
+
+
+def test_recommend_counts_newcomers_and_fallbacks_apart(toy_catalogue, toy_log):
+    history = toy_log.take(toy_log.users < 2)
+    of_newcomers = torch.tensor([[0.0] * 6, [0.0] * 6, [5, 4, 3, 2, 1, 0], [7.0] * 6])
+    model = WithNewcomers(toy_catalogue, torch.arange(24.0).view(4, 6), [2, 3], of_newcomers)
+    frame = recommend(model, history, users=np.array([3, 0, 2]), k=2)
+    assert (frame.attrs["n_newcomers"], frame.attrs["n_fallback"]) == (1, 1)
+    # counts of items 0..3 are 1, 2, 1, 1
+    assert frame["item_id"].tolist() == ["i1", "i0", "i5", "i4", "i0", "i1"]
+    assert recommend(model, history, users=np.array([0]), k=2).attrs["n_newcomers"] == 0
+
+
+def test_newcomers_among_candidates(many):
+    catalogue, log = many
+    history, _ = parts_of(log)
+    rng = np.random.default_rng(0)
+    of_newcomers = rng.normal(size=(30, 900))
+    of_newcomers[17] = 1.0
+    model = model_of("plain", catalogue, of_newcomers)
+    candidates = np.sort(np.stack([rng.choice(900, 12, replace=False) for _ in range(30)]), 1)
+    candidates[[4, 5], 9:] = -1  # shorter lists
+    users = torch.from_numpy(rng.permutation(30))
+    found = rank_candidates(model, users, torch.from_numpy(candidates)[users], history=history, k=10)
+    assert sorted(users[found.newcomers].tolist()) == [4, 29] and users[found.fallback].tolist() == [17]
+    for user, items, scores in zip(users.tolist(), found.items.tolist(), found.scores.tolist()):
+        row = of_newcomers[user] if user in (4, 29) else history.item_counts if user == 17 else model.scores[user].tolist()
+        mine = [item for item in candidates[user].tolist() if item >= 0]
+        best = sorted(mine, key=lambda item: (-np.float32(row[item]), item))[:10]
+        assert items == best + [-1] * (10 - len(best))
+        assert scores[: len(best)] == pytest.approx([float(row[item]) for item in best], rel=1e-5)

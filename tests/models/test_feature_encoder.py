@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from recsys_lib.data.features import FeatureTable, categorical, multi_label, numeric
+from recsys_lib.data.features import FeatureTable, Numeric, Vectors, categorical, multi_label, numeric
 from recsys_lib.data.ids import IdMap
 from recsys_lib.models.feature_encoder import FeatureEncoder
 
@@ -119,3 +119,92 @@ def test_missing_values_never_reach_the_network():
     values = np.array([np.nan, 1.0, np.nan, 2.0])
     encoder = FeatureEncoder(table(numeric("age", IDS, IDS.ids, values)), 3)
     assert encoder(ROWS).isfinite().all()
+
+
+# ---- scales of numbers
+
+
+def scaled(values, scale, swapped=None):
+    encoder = FeatureEncoder(FeatureTable(len(values), [Numeric("age", np.float32(values))]), 8, scale)
+    if swapped is not None:
+        encoder.set_table(FeatureTable(len(values), [Numeric("age", np.float32(swapped))]))
+    numbers = encoder(torch.arange(len(values)))
+    assert numbers[:, 1].tolist() == np.isnan(values if swapped is None else swapped).tolist()  # the flag, in every scale
+    return numbers[:, 0].numpy()
+
+
+def test_a_quantile_is_the_normal_one_of_the_share_below_with_ties_in_the_middle():
+    from scipy.stats import norm, rankdata
+
+    values = np.float32([5, 1, 7, 5, 1e9, np.nan, 5, -3])
+    known = values[~np.isnan(values)]
+    expected = np.zeros(8)
+    expected[~np.isnan(values)] = norm.ppf(rankdata(known) / (len(known) + 1))  # the mean rank of ties
+    assert scaled(values, "quantile") == pytest.approx(expected, abs=1e-6)
+    assert scaled([2, 4, 6], "quantile") == pytest.approx(norm.ppf([0.25, 0.5, 0.75]), abs=1e-6)
+
+
+def test_quantiles_do_not_feel_outliers_and_the_logarithm_feels_them_less():
+    tame, wild = [1, 2, 3, 4, 5], [1, 2, 3, 4, 1e6]
+    assert scaled(wild, "quantile").tolist() == scaled(tame, "quantile").tolist()
+    assert scaled(wild, "log").max() < scaled(wild, "z-score").max() == pytest.approx(2, abs=1e-3)
+
+
+def test_swapped_numbers_have_the_quantile_that_they_would_have_among_the_first():
+    from scipy.stats import norm
+
+    # of 1, 2, 2, 4: below 0 none, 1.5 is above 1 of 4, at 2 stand 2 after 1 below, 9 is above all
+    shares = np.array([0 + 0.5, 1 + 0.5, 1 + 1 + 0.5, 4 + 0.5]) / 5
+    assert scaled([1, 2, 2, 4], "quantile", [0, 1.5, 2, 9]) == pytest.approx(norm.ppf(shares), abs=1e-6)
+    assert np.isfinite(scaled([1, 2, 2, 4], "quantile", [-1e30, 1e30, np.nan, 0])).all()
+
+
+def test_the_logarithm_is_the_z_score_of_the_size_with_its_sign():
+    values = np.float32([0, np.e - 1, -(np.e**2 - 1), np.nan])  # 0, 1, -2
+    expected = (np.array([0, 1, -2]) + 1 / 3) / np.std([0, 1, -2])
+    assert scaled(values, "log") == pytest.approx([*expected, 0], abs=1e-6)
+    assert scaled(values, "log", [np.e - 1, 0, np.nan, 0])[0] == pytest.approx(expected[1], abs=1e-6)
+
+
+@pytest.mark.parametrize("scale", ["z-score", "quantile", "log"])
+def test_every_scale_does_without_values_and_without_a_spread(scale):
+    assert scaled([np.nan] * 3, scale).tolist() == [0, 0, 0]
+    assert scaled([4, 4, np.nan], scale) == pytest.approx([0, 0, 0], abs=1e-6)
+    assert np.isfinite(scaled([np.nan] * 3, scale, [1, 2, np.nan])).all()
+
+
+# ---- vectors
+
+
+def test_vectors_come_at_the_size_of_a_z_score_with_one_flag_for_missing():
+    values = np.float32([[3, 4], [np.nan, np.nan], [0, 5], [5, 0]])
+    encoder = FeatureEncoder(table(Vectors("text", values)), 8)
+    size = np.sqrt((9 + 16 + 25 + 25) / 6)  # the mean square of the six numbers there are becomes 1
+    expected = [[3 / size, 4 / size, 0], [0, 0, 1], [0, 5 / size, 0], [5 / size, 0, 0]]
+    assert encoder.width == 3 and encoder.parts == {"text": 3}
+    assert encoder(ROWS).numpy() == pytest.approx(np.array(expected), rel=1e-6)
+
+
+def test_swapped_vectors_are_divided_by_what_the_first_were():
+    encoder = FeatureEncoder(table(Vectors("text", np.full((4, 2), 10, np.float32))), 8)
+    encoder.set_table(table(Vectors("text", np.float32([[1, 2], [np.nan, 1], [0, 0], [10, 10]]))))
+    assert encoder(ROWS).numpy() == pytest.approx(np.array([[0.1, 0.2, 0], [0, 0.1, 1], [0, 0, 0], [1, 1, 0]]))
+
+
+@pytest.mark.parametrize("number", [np.nan, 0.0])
+def test_vectors_that_say_nothing_divide_by_nothing(number):
+    encoder = FeatureEncoder(table(Vectors("text", np.full((4, 2), number, np.float32))), 8)
+    assert encoder(ROWS).tolist() == [[0, 0, float(np.isnan(number))]] * 4
+
+
+def test_numbers_and_vectors_stand_in_the_order_of_the_parts():
+    age, text = numeric("age", IDS, IDS.ids, [1.0, 5.0, 1.0, 5.0]), Vectors("text", np.ones((4, 3), np.float32))
+    encoder = FeatureEncoder(table(text, age), 8)
+    assert list(encoder.parts.items()) == [("age", 2), ("text", 4)] and encoder.width == 6
+    assert encoder(ROWS)[:2].tolist() == [[-1, 0, 1, 1, 1, 0], [1, 0, 1, 1, 1, 0]]
+
+
+def test_vectors_of_another_width_are_refused():
+    encoder = FeatureEncoder(table(Vectors("text", np.ones((4, 3), np.float32))), 8)
+    with pytest.raises(ValueError, match="feature 'text' had 3 columns when the model was built and has 2 now"):
+        encoder.set_table(table(Vectors("text", np.ones((4, 2), np.float32))))

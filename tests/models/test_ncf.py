@@ -8,10 +8,12 @@ import torch
 from torch.nn import functional as F
 
 from recsys_lib.data.catalogue import Catalogue
-from recsys_lib.data.features import FeatureTable, categorical, multi_label, numeric
+from recsys_lib.data.features import FeatureTable, Numeric, Vectors, categorical, multi_label, numeric
 from recsys_lib.models import build_model
+from recsys_lib.training.checkpoints import load_weights, save_weights
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
+from tests.models.ridges import best_strength, plain_ridge, side_vectors
 
 FAMILY = ["gmf", "mlp", "neumf"]
 
@@ -207,3 +209,129 @@ def test_swapped_features_give_what_a_model_built_with_them_gives(market_catalog
     model.set_features(item=FeatureTable(40, [swapped]))
     with torch.no_grad():
         assert torch.allclose(model.score(torch.arange(60), market_log.history()), plain_scores(model), rtol=1e-4, atol=1e-5)
+
+
+# ---- newcomers
+
+NEW_USERS = torch.tensor([54, 55, 56, 57, 58, 59])
+
+
+@pytest.fixture
+def some(market_log):
+    """Six users without rows."""
+    return market_log.take(market_log.users < 54)
+
+
+@pytest.mark.parametrize("features", ["user", "all", ["career"]])
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_newcomers_scores_are_a_ridge_from_features_to_the_chances_of_known_users(market_catalogue, some, name, features):
+    model = prepared(name, market_catalogue, some, features=features)
+    table = market_catalogue.user_features
+    vectors = side_vectors(table if isinstance(features, str) else table.select(features), 256)
+    with torch.no_grad():
+        chances = torch.sigmoid(plain_scores(model)).double().numpy()
+    x, y = vectors[:54], chances[:54]
+    wanted = plain_ridge(x, y, best_strength(x, y))(vectors[NEW_USERS])
+    found = model.score_newcomers(NEW_USERS)
+    assert found.numpy() == pytest.approx(wanted, rel=1e-3, abs=1e-5) and not found.requires_grad
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_without_features_of_users_there_is_no_map(market_catalogue, some, name):
+    choices = ["none", []] if name == "gmf" else ["none", [], "item"]
+    for features in choices:
+        assert prepared(name, market_catalogue, some, features=features).score_newcomers(NEW_USERS) is None
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_swapped_features_go_through_the_map_that_was_fitted_before_and_back_to_the_bit(market_catalogue, some, name):
+    model = prepared(name, market_catalogue, some)
+    table = market_catalogue.user_features
+    degree, career = table["degree"], table["career"]
+    rows = np.arange(60)
+    rows[[54, 3]] = [3, 54]
+    swapped = FeatureTable(60, [type(degree)("degree", degree.codes[rows], degree.labels), Numeric("career", career.values[rows])])
+    pair = torch.tensor([54, 3])
+    history = some.history()
+    before = model.score(torch.arange(60), history)
+    model.set_features(user=swapped)  # nobody has asked for newcomers yet
+    of_swapped, known = model.score_newcomers(pair), model.score(torch.arange(60), history)
+    model.set_features(user=table)
+    assert torch.equal(of_swapped[[1, 0]], model.score_newcomers(pair)) and not torch.equal(of_swapped[0], of_swapped[1])
+    assert torch.equal(model.score(torch.arange(60), history), before)
+    assert torch.equal(known, before) == (name == "gmf")  # its product has no place for features
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_a_table_that_does_not_fit_changes_neither_side_nor_the_map(market_catalogue, some, name):
+    model = prepared(name, market_catalogue, some)
+    before, of_new = model.score(torch.arange(60), some.history()), model.score_newcomers(NEW_USERS)
+    user = FeatureTable(60, [market_catalogue.user_features["degree"], Numeric("career", np.arange(60, dtype=np.float32))])
+    with pytest.raises(ValueError, match="the model uses feature 'keywords'; the new table has none"):
+        model.set_features(user=user, item=FeatureTable(40))
+    assert torch.equal(model.score(torch.arange(60), some.history()), before)
+    assert torch.equal(model.score_newcomers(NEW_USERS), of_new)
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_weights_come_back_into_a_new_model_with_its_newcomers(market_catalogue, some, name, tmp_path):
+    model = prepared(name, market_catalogue, some)
+    scores, of_new = model.score(torch.arange(60), some.history()), model.score_newcomers(NEW_USERS)
+    save_weights(tmp_path / "w.safetensors", model, epoch=1)
+    fresh = build_model(name, market_catalogue, seed=8)
+    fresh.prepare(some, torch.Generator())
+    fresh.eval()
+    fresh.score_newcomers(NEW_USERS)  # what was made of the old weights must not survive the new ones
+    assert not torch.equal(fresh.score(torch.arange(60), some.history()), scores)
+    load_weights(tmp_path / "w.safetensors", fresh)
+    assert torch.equal(fresh.score(torch.arange(60), some.history()), scores)
+    assert torch.equal(fresh.score_newcomers(NEW_USERS), of_new)
+
+
+def test_the_weights_without_features_are_those_that_there_were(market_catalogue):
+    embeddings = {"gmf": ["user_factors", "item_factors"], "mlp": ["user_embedding", "item_embedding"]}
+    for name, parts in embeddings.items():
+        keys = {f"{part}.weight" for part in parts} | {"output.weight", "output.bias"}
+        if name == "mlp":
+            keys |= {f"{side}_features.categories.weight" for side in ("user", "item")}
+            keys |= {f"tower.{place}.{kind}" for place in range(3) for kind in ("weight", "bias")}
+        assert set(build_model(name, market_catalogue, seed=0, features="none").state_dict()) == keys
+
+
+# ---- scales and vectors
+
+
+def test_numbers_come_into_the_tower_on_the_scale_that_was_asked_for(market_catalogue, some):
+    from scipy.stats import norm, rankdata
+
+    career = market_catalogue.user_features["career"].values
+    known = ~np.isnan(career)
+    logarithm = np.log1p(career[known])
+    wanted = {
+        "z-score": (career[known] - career[known].mean()) / career[known].std(),
+        "quantile": norm.ppf(rankdata(career[known]) / (known.sum() + 1)),
+        "log": (logarithm - logarithm.mean()) / logarithm.std(),
+    }
+    for scale, numbers in wanted.items():
+        model = prepared("neumf", market_catalogue, some, numeric_scale=scale, features=["career"])
+        columns = model.user_features(torch.arange(60))
+        assert columns[known, 0].numpy() == pytest.approx(numbers, abs=1e-4) and columns[~known].tolist() == [[0, 1]]
+        with torch.no_grad():
+            assert torch.allclose(model.score(torch.arange(60), some.history()), plain_scores(model), rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="numeric_scale must be one of z-score, quantile, log; got 'rank'"):
+        build_model("neumf", market_catalogue, seed=0, numeric_scale="rank")
+
+
+def test_gmf_refuses_vectors_of_items_by_name_and_takes_those_of_users(market_catalogue, some):
+    values = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    values[::3] = np.nan
+    users, items = FeatureTable(60, [Vectors("face", values)]), FeatureTable(40, [Vectors("poster", values[:40])])
+    catalogue = Catalogue(market_catalogue.users, market_catalogue.items, users, items)
+    with pytest.raises(ValueError, match=r"gmf has no tower to use features of items in \(poster\); ask for features='user'"):
+        build_model("gmf", catalogue, seed=0, features=["poster"])
+    for name in FAMILY:
+        model = prepared(name, catalogue, some)
+        assert model.uses_features == ({"face"} if name == "gmf" else {"face", "poster"})
+        assert model.score_newcomers(NEW_USERS).isfinite().all()
+        with torch.no_grad():
+            assert torch.allclose(model.score(torch.arange(60), some.history()), plain_scores(model), rtol=1e-4, atol=1e-5)

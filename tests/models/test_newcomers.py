@@ -1,0 +1,159 @@
+"""Users and items of whom nothing is known but their features: by hand-made ridges, one user or item at a time."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from recsys_lib.data.features import FeatureTable, Vectors
+from recsys_lib.data.interactions import Interactions
+from recsys_lib.models import newcomers
+from recsys_lib.models.newcomers import MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.side_information import SideVectors
+from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
+
+
+def sides(n=20, d=4, seed=0):
+    """Vectors of length 1, as the rule makes them, and all their rows."""
+    table = FeatureTable(n, [Vectors("text", np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32))])
+    side = SideVectors(table, 100)
+    return side, table, side.rows(torch.arange(n)).double().numpy()
+
+
+def log_of(known, n_items=6, seed=1):
+    rng = np.random.default_rng(seed)
+    users = np.flatnonzero(known).repeat(2)
+    items = np.concatenate([rng.choice(n_items, 2, replace=False) for _ in range(int(known.sum()))])
+    return Interactions(users, items, len(known), n_items)
+
+
+def asked_of(side):
+    """Expected rows that tell whose and of which history they are."""
+
+    def expected(users, history):
+        assert len(users) == len(history) <= newcomers._BLOCK
+        totals = torch.zeros(len(users)).index_add_(0, history.rows, history.items.float())
+        return torch.outer(totals, torch.arange(1.0, 7.0)) + side.rows(users) @ torch.ones(side.width, 6) + users[:, None]
+
+    return expected
+
+
+# ---- users
+
+
+def test_a_newcomers_scores_are_a_ridge_from_features_to_what_is_expected_of_known_users(monkeypatch):
+    side, _, rows = sides()
+    known = torch.arange(20) % 3 > 0
+    log = log_of(known.numpy())
+    scores = MapOfUsers(side, asked_of(side))
+    scores.prepare(known, log.history())
+    users = torch.nonzero(known).flatten()
+    expected = asked_of(side)(users, log.history().take(users)).double().numpy()
+    x = rows[known.numpy()]
+    wanted = plain_ridge(x, expected, best_strength(x, expected))
+    asked = torch.tensor([0, 3, 18, 4])  # a known one may be asked for too
+    assert scores.scores(asked).numpy() == pytest.approx(wanted(rows[asked.numpy()]), rel=1e-3, abs=1e-3)
+    # the same when they come in blocks of 5
+    monkeypatch.setattr(newcomers, "_BLOCK", 5)
+    blocked = MapOfUsers(side, asked_of(side))
+    blocked.prepare(known, log.history())
+    assert torch.allclose(blocked.scores(asked), scores.scores(asked), rtol=1e-4, atol=1e-4)
+
+
+def test_there_is_no_map_without_features_without_training_or_from_one_user():
+    side, _, _ = sides()
+    bare = SideVectors(FeatureTable(20), 8)
+    everybody, one = torch.ones(20, dtype=torch.bool), torch.arange(20) == 3
+    for vectors, known in ((bare, everybody), (side, one), (side, torch.zeros(20, dtype=torch.bool)), (side, None)):
+        scores = MapOfUsers(vectors, lambda *_: pytest.fail("nobody is asked"))
+        if known is not None:
+            scores.prepare(known, log_of(known.numpy() | (np.arange(20) == 3)).history())
+        assert not scores.fit() and scores.scores(torch.tensor([0])) is None
+
+
+def test_the_map_is_fitted_once_until_the_model_learns_on():
+    side, _, _ = sides()
+    known = torch.arange(20) < 15
+    history, asked, factor = log_of(known.numpy()).history(), [], [1.0]
+    scores = MapOfUsers(side, lambda users, history: asked.append(len(users)) or factor[0] * asked_of(side)(users, history))
+    scores.prepare(known, history)
+    assert asked == [], "lazily"
+    first = scores.scores(torch.tensor([16]))
+    factor[0] = 2.0
+    assert torch.equal(scores.scores(torch.tensor([16])), first) and asked == [15]
+    scores.forget()
+    assert torch.allclose(scores.scores(torch.tensor([16])), 2 * first, rtol=1e-4) and asked == [15, 15]
+    scores.prepare(torch.arange(20) < 10, history)
+    scores.scores(torch.tensor([16]))
+    assert asked == [15, 15, 10]
+
+
+def test_swapped_features_go_through_the_map_that_was_fitted_before():
+    side, table, rows = sides()
+    known = torch.arange(20) < 15
+    scores = MapOfUsers(side, asked_of(side))
+    scores.prepare(known, log_of(known.numpy()).history())
+    before = scores.scores(torch.arange(20))
+    order = np.random.default_rng(2).permutation(20)
+    side.set_table(FeatureTable(20, [Vectors("text", table["text"].values[order])]))
+    assert torch.allclose(scores.scores(torch.arange(20)), before[order], atol=1e-5)
+    side.set_table(table)
+    assert torch.equal(scores.scores(torch.arange(20)), before)
+
+
+def test_a_map_holds_no_graph_of_the_scores_that_it_was_fitted_to():
+    side, _, _ = sides()
+    weights = torch.nn.Parameter(torch.ones(6))
+    scores = MapOfUsers(side, lambda users, history: asked_of(side)(users, history) * weights)
+    scores.prepare(torch.arange(20) < 15, log_of(np.arange(20) < 15).history())
+    assert not scores.scores(torch.tensor([16])).requires_grad
+
+
+# ---- items
+
+
+def test_new_items_are_mapped_from_known_ones_and_each_known_one_from_all_others():
+    side, _, rows = sides(n=18, d=3)
+    known = torch.ones(18, dtype=torch.bool)
+    known[[0, 7, 17]] = False
+    learned = torch.from_numpy(rows @ np.random.default_rng(0).normal(size=(3, 5)) + 0.3 * np.random.default_rng(1).normal(size=(18, 5))).float()
+    learned[~known] = torch.nan  # never looked at
+    new, mapped, left_out = vectors_of_new_items(side, known, learned)
+    assert new.tolist() == [0, 7, 17]
+    x, y = rows[known.numpy()], learned[known].double().numpy()
+    strength = best_strength(x, y)
+    assert mapped.numpy() == pytest.approx(plain_ridge(x, y, strength)(rows[[0, 7, 17]]), rel=1e-3, abs=1e-4)
+    assert left_out.numpy() == pytest.approx(refitted_without_each(x, y, strength), rel=1e-3, abs=1e-4)
+
+
+def slow_overrated(scores, left_out, seen, n_places):
+    pairs = []
+    for row, mapped, hidden in zip(scores.tolist(), left_out.tolist(), seen.tolist()):
+        shown = sorted((value for value, there in zip(row, hidden) if not there), reverse=True)
+        threshold = shown[n_places - 1] if len(shown) >= n_places else -np.inf
+        pairs += [(a, b) for a, b, there in zip(row, mapped, hidden) if not there and b >= threshold]
+    return pairs
+
+
+@pytest.mark.parametrize("n_items", [12, 50])  # fewer and more than the places of a list
+def test_the_cells_that_count_are_those_that_would_reach_a_list(n_items):
+    rng = np.random.default_rng(n_items)
+    scores, left_out = (torch.from_numpy(rng.normal(size=(9, n_items))) for _ in range(2))
+    seen = torch.from_numpy(rng.random((9, n_items)) < 0.2)
+    seen[4] = True  # who has seen everything has no list
+    learned, mapped = overrated(scores, left_out, seen)
+    pairs = slow_overrated(scores, left_out, seen, min(20, n_items))
+    assert list(zip(learned.tolist(), mapped.tolist())) == pairs and 0 < len(pairs)
+    assert n_items < 20 or len(pairs) < int((~seen).sum())
+
+
+def test_judges_are_known_users_drawn_once_and_always_the_same(monkeypatch):
+    known = torch.arange(100) % 2 == 0
+    assert sorted(judges(known).tolist()) == list(range(0, 100, 2))
+    monkeypatch.setattr(newcomers, "_JUDGES", 9)
+    state = torch.get_rng_state()
+    some = judges(known)
+    assert len(set(some.tolist())) == 9 and bool(known[some].all())
+    assert torch.equal(judges(known), some) and torch.equal(torch.get_rng_state(), state)
+    assert len(judges(torch.zeros(5, dtype=torch.bool))) == 0
