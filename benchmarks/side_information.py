@@ -36,11 +36,15 @@ N_RESAMPLES = 500
 def run_side_information(data: Path, models: str, n_seeds: int, file: Path, *, protocol: str, metric: str) -> str:
     """Measure what the file does not hold yet, write the file and its table, return the table.
 
-    Raises: ValueError for an unknown model or protocol, or a file of other data.
+    Raises: ValueError for an unknown model or protocol, no seeds, or a file of something else or of other data.
     """
+    if n_seeds < 1:
+        raise ValueError(f"--seeds must be 1 or more; got {n_seeds}")
     specs = [ModelSpec.of(text) for text in models.split(",")]
+    for spec in specs:
+        spec.train_config(metric, 0)  # knows the metrics there are
     dataset = read_dataset(data)
-    results = json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
+    results = _kept(file)
     about = {"data": dataset.title, "data_fingerprint": data_fingerprint(dataset), "protocol": protocol, "metric": metric}
     if results and any(results[0][name] != value for name, value in about.items()):
         raise ValueError(f"{file.name} holds {results[0]['data']}, {results[0]['protocol']}, {results[0]['metric']}; give another --json")
@@ -59,6 +63,20 @@ def run_side_information(data: Path, models: str, n_seeds: int, file: Path, *, p
     write_text(file.with_suffix(".md"), table)
     print("\n" + table)
     return table
+
+
+def _kept(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(results, list):
+            raise TypeError(f"a {type(results).__name__}, not a list")
+        for result in results:
+            _ = [result[name] for name in ("data", "data_fingerprint", "protocol", "metric", "model", "task", "seed", "variant", "figures")]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file.name} does not hold results of this benchmark ({error!r}); give another --json") from error
+    return results
 
 
 def _measure(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed: int) -> Iterator[dict[str, Any]]:

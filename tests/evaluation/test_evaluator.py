@@ -5,7 +5,7 @@ import torch
 from recsys_lib.data.candidates import Candidates, sample_candidates
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.data.splits import cold_start, fraction_split, leave_one_out, user_holdout
-from recsys_lib.evaluation.evaluator import Evaluator, fit_recall
+from recsys_lib.evaluation.evaluator import Evaluator, among_new_items, fit_recall, recall_of_new
 from recsys_lib.models import build_model
 from recsys_lib.models.base import Recommender
 
@@ -292,3 +292,123 @@ def test_slices_hold_each_row_once_and_their_hits_are_those_of_the_lists(market_
     assert table["group"].tolist() == [name for name in ("warm", "sparse users", "cold users", "cold items") if name in expected]
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     assert report.summary()["slices"]["recall@5"]["warm"]["users"] == len(slices["warm"][0])
+
+
+# ---- newcomers
+
+
+class Newcomers(Given):
+    """Cannot score users without a history; their features say what a second table holds."""
+
+    def __init__(self, catalogue, scores, trained_on, of_newcomers):
+        super().__init__(catalogue, scores, trained_on)
+        self.of_newcomers = None if of_newcomers is None else torch.as_tensor(of_newcomers, dtype=torch.float32)
+
+    def can_score(self, users, history):
+        return history.lengths > 0
+
+    def score_newcomers(self, users):
+        return None if self.of_newcomers is None else self.of_newcomers[users].clone()
+
+
+@pytest.fixture
+def hidden(market_log):
+    """A fifth of the users have no history, a fifth of the items nobody who chose them."""
+    return cold_start(fraction_split(market_log, fractions=(0.4, 0.1, 0.5), seed=1), users=0.2, items=0.2, seed=2)
+
+
+def test_a_report_says_who_was_ranked_by_features_and_measures_their_lists(hidden, market_catalogue):
+    rng = np.random.default_rng(0)
+    scores, of_newcomers = rng.normal(size=(60, 40)), rng.normal(size=(60, 40))
+    known = hidden.known_before_test
+    cold = known.user_counts == 0
+    report = Evaluator(hidden.test, seen=known, ks=[5]).evaluate(Newcomers(market_catalogue, scores, hidden.train, of_newcomers))
+    assert cold.sum() >= 12 and report.users[report.newcomers].tolist() == np.flatnonzero(cold & (hidden.test.user_counts > 0)).tolist()
+    assert report.n_cold == 0 and not report.fallback.any()
+    shown = np.where(cold[:, None], of_newcomers, scores)
+    assert report.values["recall@5"] == pytest.approx(oracle(shown, hidden.test, known, 5)[:, 0], abs=1e-6)
+    summary = report.summary()
+    assert summary["users_by_features"] == int(report.newcomers.sum()) > 0 and summary["users_cold"] == 0
+    # without a map the same users get what is popular
+    popular = Evaluator(hidden.test, seen=known, ks=[5]).evaluate(Newcomers(market_catalogue, scores, hidden.train, None))
+    assert popular.fallback.tolist() == report.newcomers.tolist() and popular.summary()["users_by_features"] == 0
+    assert popular.summary()["users_cold"] == popular.n_cold == int(report.newcomers.sum())
+
+
+def test_a_map_from_features_does_not_hide_that_no_history_was_read(market_log, market_catalogue):
+    """Held-out users have histories, the model reads none of them: their features are no answer to that."""
+    split = user_holdout(market_log, seed=0)
+    model = build_model("gmf", market_catalogue, seed=0, features="user")
+    model.prepare(split.train, torch.Generator().manual_seed(0))
+    assert model.score_newcomers(torch.tensor([0])) is not None
+    with pytest.raises(ValueError, match="gmf cannot score new users"):
+        Evaluator(split.test, seen=split.known_before_test, ks=[5]).evaluate(model)
+
+
+def test_users_without_any_history_may_be_all_that_is_asked_for(hidden, market_catalogue):
+    known = hidden.known_before_test
+    held_out = hidden.test.take(known.user_counts[hidden.test.users] == 0)
+    of_newcomers = np.random.default_rng(0).normal(size=(60, 40))
+    report = Evaluator(held_out, seen=known, ks=[5]).evaluate(Newcomers(market_catalogue, np.zeros((60, 40)), hidden.train, of_newcomers))
+    assert report.newcomers.all() and report.values["recall@5"] == pytest.approx(oracle(of_newcomers, held_out, known, 5)[:, 0], abs=1e-6)
+
+
+# ---- among new items
+
+
+def test_among_new_items_asks_for_the_rows_of_new_items_among_new_items_alone(hidden, market_catalogue):
+    known = hidden.known_before_test
+    new = np.flatnonzero(known.item_counts == 0)
+    among = among_new_items(hidden.test, seen=known, ks=[3])
+    rows = hidden.test.take(np.isin(hidden.test.items, new))
+    assert len(new) >= 8 and among.n_candidates == len(new)
+    assert np.array_equal(among.held_out.pair_keys, rows.pair_keys)
+    scores = np.random.default_rng(0).normal(size=(60, 40)) + 9 * (known.item_counts > 0)  # every known item before every new one
+    report = among.evaluate(Given(market_catalogue, scores, hidden.train))
+    assert set(report.ranked.ravel().tolist()) == set(new.tolist())
+    expected = []
+    for user in np.flatnonzero(rows.user_counts):
+        truth, best = set(rows.items[rows.users == user].tolist()), sorted(new.tolist(), key=lambda item: -scores[user, item])[:3]
+        expected.append(len(truth & set(best)) / len(truth))
+    assert report.values["recall@3"] == pytest.approx(expected)
+    assert recall_of_new(report, among, 3) == pytest.approx(expected)
+    assert len(set(expected)) > 1 and report.kind == f"evaluation among {len(new)} candidates"
+
+
+def test_who_gives_all_new_items_one_score_gets_chance_and_not_what_their_numbers_know(hidden, market_catalogue):
+    known = hidden.known_before_test
+    among = among_new_items(hidden.test, seen=known, ks=[3])
+    scores = np.random.default_rng(0).normal(size=(60, 40))
+    new = np.flatnonzero(known.item_counts == 0)
+    flat = np.arange(60) % 2 == 0
+    scores[np.ix_(flat, new)] = 0.25
+    report = among.evaluate(Given(market_catalogue, scores, hidden.train))
+    values = recall_of_new(report, among, 3)
+    assert values[flat[report.users]].tolist() == [3 / len(new)] * int(flat[report.users].sum())
+    assert values[~flat[report.users]].tolist() == report.values["recall@3"][~flat[report.users]].tolist()
+    # popularity knows no new item
+    popularity = build_model("popularity", market_catalogue, seed=0)
+    popularity.prepare(hidden.train, torch.Generator())
+    assert set(recall_of_new(among.evaluate(popularity), among, 3)) == {3 / len(new)}
+
+
+def test_newcomers_are_asked_for_new_items_by_their_features(hidden, market_catalogue):
+    known = hidden.known_before_test
+    among = among_new_items(hidden.test, seen=known, ks=[3])
+    of_newcomers = np.random.default_rng(1).normal(size=(60, 40))
+    of_newcomers[::2] = 0.0
+    report = among.evaluate(Newcomers(market_catalogue, np.random.default_rng(0).normal(size=(60, 40)), hidden.train, of_newcomers))
+    cold = known.user_counts[report.users] == 0
+    assert report.newcomers.tolist() == (cold & (report.users % 2 == 1)).tolist()
+    assert report.fallback.tolist() == (cold & (report.users % 2 == 0)).tolist()
+    assert report.newcomers.any() and report.fallback.any()
+
+
+def test_there_is_nothing_among_new_items_where_none_are_held_out_or_they_are_fewer_than_k(market_log, hidden):
+    known = hidden.known_before_test
+    n_new = int((known.item_counts == 0).sum())
+    assert among_new_items(hidden.test, seen=known, ks=[3, n_new]).n_candidates == n_new
+    assert among_new_items(hidden.test, seen=known, ks=[3, n_new + 1]) is None
+    of_known = hidden.test.take(known.item_counts[hidden.test.items] > 0)
+    assert among_new_items(of_known, seen=known, ks=[3]) is None
+    assert among_new_items(market_log, seen=market_log, ks=[1]) is None

@@ -364,7 +364,7 @@ def test_newcomers_are_ranked_by_what_their_features_say_without_what_they_have_
         found = rank(model, asked, history=history, seen=seen, k=k)
         assert found.newcomers.tolist() == np.isin(asked, NEW).tolist() and not found.fallback.any()
         for user, items, scores in zip(asked.tolist(), found.items.tolist(), found.scores.tolist()):
-            row = np.array(of_newcomers[user] if user in NEW else model.scores[user], dtype=np.float32)
+            row = np.float32(of_newcomers[user] if user in NEW else model.scores[user].numpy())
             row[seen.items[seen.users == user]] = -np.inf
             assert items == slow_top_k(row.tolist(), k)
             assert scores == pytest.approx(row[items].tolist())

@@ -191,6 +191,7 @@ def test_swapped_features_go_through_the_map_and_back_to_the_bit(market_catalogu
     model.set_features(user=user)
     assert torch.equal(of_swapped[[1, 0]], model.score_newcomers(pair)) and not torch.equal(of_swapped[0], of_swapped[1])
     of_new = model.score_newcomers(pair)
+    assert torch.equal(of_new, fitted(market_catalogue, some, regularisation=5.0, features="all").score_newcomers(pair))
     keywords = item["keywords"]
     nothing = type(keywords)("keywords", np.zeros(41, dtype=np.int64), keywords.codes[:0], keywords.labels)
     model.set_features(item=FeatureTable(40, [nothing]))

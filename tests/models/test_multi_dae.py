@@ -179,7 +179,7 @@ def asked_for(model, log, users=EVERYBODY):
 
 def with_features(catalogue, log, **options):
     """The weights of the features are no longer 0."""
-    model = prepared(catalogue, log, **{"layers": [9, 5], "dropout": 0.0, "feature_weight": 1.0} | options)
+    model = prepared(catalogue, log, **{"layers": [9, 5], "dropout": 0.0, "feature_weight": 0.5} | options)
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for weights in (model.user_weights, model.item_weights):
@@ -342,7 +342,7 @@ def test_weights_with_features_come_back_into_a_new_model(market_catalogue, some
     model = with_features(market_catalogue, some, features="all").eval()
     scores, of_new = asked_for(model, some), model.score_newcomers(NEW_USERS)
     save_weights(tmp_path / "w.safetensors", model, epoch=1)
-    fresh = build_model("multi_dae", market_catalogue, seed=8, layers=[9, 5], dropout=0.0, features="all", feature_weight=1.0)
+    fresh = build_model("multi_dae", market_catalogue, seed=8, layers=[9, 5], dropout=0.0, features="all", feature_weight=0.5)
     fresh.prepare(some, torch.Generator())
     fresh.eval()
     assert not torch.equal(asked_for(fresh, some), scores)

@@ -258,6 +258,7 @@ def test_swapped_features_go_through_the_map_that_was_fitted_before_and_back_to_
     of_swapped, known = model.score_newcomers(pair), model.score(torch.arange(60), history)
     model.set_features(user=table)
     assert torch.equal(of_swapped[[1, 0]], model.score_newcomers(pair)) and not torch.equal(of_swapped[0], of_swapped[1])
+    assert torch.equal(model.score_newcomers(pair), prepared(name, market_catalogue, some).score_newcomers(pair))
     assert torch.equal(model.score(torch.arange(60), history), before)
     assert torch.equal(known, before) == (name == "gmf")  # its product has no place for features
 
