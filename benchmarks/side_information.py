@@ -152,7 +152,8 @@ def markdown(results: list[dict[str, Any]]) -> str:
     lines = [
         f"{first['data']}, {first['protocol']}, {frame['seed'].nunique()} seed(s); fit: train, query and mask: train + validation. First figure: "
         f"the ordinary split; the others recall@{k} with a tenth of the users and of the items hidden. ↑ or ↓: differs from plain by "
-        f"more than two errors (users and seeds). Popularity finds nothing among new items; chance among themselves is {chance:.4f}.",
+        "more than two errors (users and seeds). Who has no history gets popular items from a plain model, and new items are then never shown"
+        + (f"; chance among themselves is {chance:.4f}." if np.isfinite(chance) else "."),
         "",
         f"| model | features | {' | '.join(name for name, _, _ in columns)} | epoch x | evaluation x |",
         "|" + "---|" * (len(columns) + 4),
