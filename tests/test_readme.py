@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import eda, quality, speed
+from benchmarks import eda, popularity, quality, speed
 from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
 from recsys_lib.datasets.sample import SampleConfig, write_sample
 
@@ -60,6 +60,8 @@ def test_the_tables_of_the_benchmarks_are_those_that_the_commands_wrote(page):
             table = speed.markdown(results)
         elif "figure" in results[0]:
             table = eda.markdown(results)
+        elif "power" in results[0]:
+            table = popularity.markdown(results)
         else:
             table = quality.markdown(results, results[0]["metric"])
         assert table == path.read_text(encoding="utf-8")
