@@ -4,6 +4,7 @@
     python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
     python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
+    python -m benchmarks popularity --data DIR --models a,b --powers 0,0.25,0.5,1 --json FILE
     python -m benchmarks feature-worth --model NAME --seeds N --minutes N --json FILE
     python -m benchmarks readme
 """
@@ -16,6 +17,7 @@ from pathlib import Path
 
 from benchmarks.eda import run_eda
 from benchmarks.feature_worth import run_feature_worth
+from benchmarks.popularity import run_popularity
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
 from benchmarks.side_information import run_side_information
@@ -86,6 +88,25 @@ def main(arguments: list[str] | None = None) -> int:
     side.set_defaults(
         do=lambda options: run_side_information(
             options.data, options.models, options.seeds, options.json, protocol=options.protocol, metric=options.metric
+        )
+    )
+    popularity = verbs.add_parser("popularity", help="popularity divided out of losses and scores: coverage, novelty, recall by popularity")
+    popularity.add_argument("--data", type=Path, required=True, help="folder of a data set; an empty one gives the SYNTHETIC sample")
+    popularity.add_argument("--models", required=True, help="names with options as in quality: 'multi_dae,ease:regularisation=1000'")
+    popularity.add_argument("--powers", default="0,0.25,0.5,1", help="of popularity, in [0, 1]; 0 is always measured (default 0,0.25,0.5,1)")
+    popularity.add_argument("--seeds", type=int, default=1, help="seeds 0..N-1, of the splits, the weights and the training (default 1)")
+    popularity.add_argument("--protocol", default="fraction", help="a split by its name (default fraction)")
+    popularity.add_argument("--metric", default="ndcg@10", help="chooses the epoch on validation and leads the table")
+    popularity.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    popularity.set_defaults(
+        do=lambda options: run_popularity(
+            options.data,
+            options.models,
+            options.powers,
+            options.seeds,
+            options.json,
+            protocol=options.protocol,
+            metric=options.metric,
         )
     )
     worth = verbs.add_parser("feature-worth", help="are planted features found, and noise left alone? On the sample with strong signals")

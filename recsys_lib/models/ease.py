@@ -28,6 +28,7 @@ from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers, divisors
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
@@ -36,6 +37,7 @@ class EASEConfig:
     regularisation: float = option(300.0, "λ, added to the diagonal of XᵀX; scan it, the best differs by data set")
     features: tuple[str, ...] | str = option("none", FEATURES_HELP)
     feature_weight: float = option(0.1, "w, how strong the items' features are beside the average item's interactions")
+    score_popularity_power: float = option(0.0, SCORE_HELP)
 
     def __post_init__(self) -> None:
         if not self.regularisation > 0:  # NaN too
@@ -43,6 +45,7 @@ class EASEConfig:
         check_choice(self.features)
         if not self.feature_weight >= 0:
             raise ValueError(f"feature_weight must not be negative; got {self.feature_weight}")
+        check_powers(self)
 
 
 class EASE(Recommender):
@@ -87,6 +90,8 @@ class EASE(Recommender):
         known = torch.from_numpy(self._train.item_counts > 0).to(self.device)
         if self.side.item.width and 2 <= int(known.sum()) < len(known):
             self._add_new_items(known)
+        if self.config.score_popularity_power:  # a column an item
+            self.weights /= torch.from_numpy(divisors(self._train, self.config.score_popularity_power)).float().to(self.device)
 
     def _add_new_items(self, known: Tensor) -> None:
         """Columns of B for items that nobody chose."""

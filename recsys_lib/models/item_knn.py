@@ -16,6 +16,7 @@ from torch import Tensor
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.neighbours import NeighbourConfig, SparseRows, likeness, nearest
+from recsys_lib.models.popularity_correction import divided_rows
 
 
 class ItemKNN(Recommender):
@@ -40,6 +41,7 @@ class ItemKNN(Recommender):
                 part = sp.csr_matrix(found.cpu().numpy())
             parts.append(part)
         similar = sp.vstack(parts, format="csr", dtype=np.float32)
+        similar = divided_rows(similar, train, config.score_popularity_power)
         similar.sort_indices()
         self.similar = SparseRows(similar, self.device)  # (n_items, n_items), row i: the neighbours of i
 

@@ -34,6 +34,7 @@ from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.popularity_correction import LOSS_HELP, SCORE_HELP, check_powers, logit_discount, loss_weights
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
 
@@ -46,6 +47,8 @@ class MultiDAEConfig:
     feature_weight: float = option(0.1, "length of a feature vector beside a click's 1: how fast features are learned")
     tie_features: bool = option(True, "item features in the output too; False: prepended to the encoder's input alone")
     hide_history: float = option(0.0, "share of the users of a batch who are asked for by their features alone")
+    loss_popularity_power: float = option(0.0, LOSS_HELP)
+    score_popularity_power: float = option(0.0, SCORE_HELP)
 
     def __post_init__(self) -> None:
         if not self.layers or min(self.layers) < 1:
@@ -59,6 +62,7 @@ class MultiDAEConfig:
             raise ValueError(f"feature_weight must be above 0; got {self.feature_weight}; for no features say features='none'")
         if not 0 <= self.hide_history < 1:
             raise ValueError(f"hide_history must lie in [0, 1); got {self.hide_history}")
+        check_powers(self)
 
 
 @dataclass(frozen=True)
@@ -86,11 +90,14 @@ class MultinomialLoss(torch.autograd.Function):
     """The output layer and the multinomial loss in one: Σ_u (|x_u| logsumexp(z_u) - Σ_{i in x_u} z_ui), z = h W' + b.
 
     Its gradient by z_u is |x_u| (softmax(z_u) - x_u / |x_u|). Under autocast the three products with W are in its dtype.
+    With weights w of the items, z_ui counts w_i times and |x_u| becomes Σ_{i in x_u} w_i: x_u is a row of weights then.
     """
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor, history: History) -> Tensor:
-        """(B, h), (n_items, h), (n_items,) -> ()."""
+    def forward(
+        ctx, hidden: Tensor, weight: Tensor, bias: Tensor, history: History, item_weights: Tensor | None = None
+    ) -> Tensor:
+        """(B, h), (n_items, h), (n_items,), the histories, (n_items,) w -> ()."""
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
         low_hidden, low_weight = hidden.to(dtype), weight.to(dtype)
@@ -100,24 +107,33 @@ class MultinomialLoss(torch.autograd.Function):
         stripe = 512 if device == "cpu" else len(weight)
         for part, part_bias, out in zip(low_weight.split(stripe), bias.to(dtype).split(stripe), logits.split(stripe, dim=1)):
             torch.addmm(part_bias, low_hidden, part.T, out=out)
-        at_items = logits[rows, items].sum(dtype=torch.float32)
+        at_items = logits[rows, items]
+        shares = (1 / lengths.clamp(min=1))[rows]  # (nnz,) of each item in its row
+        if item_weights is not None:
+            weights = item_weights[items]
+            at_items = at_items.float() * weights
+            # embedding_bag adds in one order, so two threads give the same digits twice
+            of_rows = F.embedding_bag(items, item_weights[:, None], history.indptr, mode="sum", include_last_offset=True)
+            lengths = of_rows[:, 0]
+            shares = weights / lengths[rows]
+        at_items = at_items.sum(dtype=torch.float32)
         largest = logits.amax(1).float()
         change = torch.softmax(logits, 1, out=logits)
         logsumexp = largest - change.amax(1).float().log()  # the largest probability is no less than 1 / n_items
-        change[rows, items] -= (1 / lengths.clamp(min=1)).to(dtype)[rows]  # an item stands once in a row
+        change[rows, items] -= shares.to(dtype)  # an item stands once in a row
         ctx.save_for_backward(change, low_hidden, low_weight, lengths)
         return (lengths * logsumexp).sum() - at_items  # not a product of vectors: autocast would make it bfloat16
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None, None]:
         change, low_hidden, low_weight, lengths = ctx.saved_tensors
         scale = (lengths * gradient)[:, None]  # on the narrow side of each product
         weighted = (low_hidden * scale).to(change.dtype)
         of_hidden = (change @ low_weight).float() * scale
         of_weight = (change.T @ weighted).float()
         of_bias = (scale.T.to(change.dtype) @ change)[0].float()
-        return of_hidden, of_weight, of_bias, None
+        return of_hidden, of_weight, of_bias, None, None
 
 
 class MultiDAE(Recommender):
@@ -138,6 +154,8 @@ class MultiDAE(Recommender):
             nn.init.xavier_uniform_(layer.weight)
             nn.init.trunc_normal_(layer.bias, std=0.001)
         self.register_buffer("known_items", torch.zeros(catalogue.n_items, dtype=torch.bool), persistent=False)
+        self.register_buffer("loss_weights", None, persistent=False)  # (n_items,) or None, as is the other
+        self.register_buffer("discount", None, persistent=False)
         self.side = SideInformation(catalogue, config.features, config.feature_size)  # what is learned from
         self.wide = SideInformation(catalogue, config.features, WIDEST)  # what newcomers are mapped from
         if config.hide_history and not self.side.user.names:
@@ -195,6 +213,8 @@ class MultiDAE(Recommender):
         super().prepare(train, generator)
         self._history = train.history(self.device)
         self.known_items.copy_(torch.from_numpy(train.item_counts > 0))
+        self.loss_weights = loss_weights(train, self.config.loss_popularity_power, self.device)
+        self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._output_side = None
         self._user_map.prepare(self.known_users, self._history)
 
@@ -209,13 +229,14 @@ class MultiDAE(Recommender):
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
         hidden = self._hidden(batch.users, batch.history, of_items)
-        return MultinomialLoss.apply(hidden, self._output_weight(of_items), self.output.bias, batch.history), len(batch.history)
+        output = self._output_weight(of_items), self.output.bias
+        return MultinomialLoss.apply(hidden, *output, batch.history, self.loss_weights), len(batch.history)
 
     # ---- scoring
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:
         side = self._output_once()
-        return side.weight, side.bias
+        return side.weight, side.bias if self.discount is None else side.bias - self.discount
 
     def user_vectors(self, users: Tensor, history: History) -> Tensor:
         return self._hidden(users, history, self._output_once().of_items)

@@ -33,6 +33,7 @@ from recsys_lib.data.sampling import NegativeSampler
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.feature_encoder import SCALES, FeatureEncoder
 from recsys_lib.models.newcomers import WIDEST, MapOfUsers
+from recsys_lib.models.popularity_correction import LOSS_HELP, SCORE_HELP, check_powers, logit_discount, loss_weights
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 from recsys_lib.models.tower import Tower, TowerLoss, tower_library
 
@@ -48,6 +49,8 @@ class NCFConfig:
     features: tuple[str, ...] | str = option("all", FEATURES_HELP)
     numeric_scale: str = option("z-score", "how numbers come into the tower: z-score, quantile or log")
     feature_embedding_size: int = option(8, "size of the embedding of a feature's label")
+    loss_popularity_power: float = option(0.0, LOSS_HELP)
+    score_popularity_power: float = option(0.0, SCORE_HELP)
 
     def __post_init__(self) -> None:
         for name in ("factors", "embedding_size", "negatives_per_positive", "resample_every", "feature_embedding_size"):
@@ -60,6 +63,7 @@ class NCFConfig:
         check_choice(self.features)
         if self.numeric_scale not in SCALES:
             raise ValueError(f"numeric_scale must be one of {', '.join(SCALES)}; got {self.numeric_scale!r}")
+        check_powers(self)
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,8 @@ class NCF(Recommender):
         self.output = nn.Linear(width, 1)
         for embedding in (m for m in self.children() if isinstance(m, nn.Embedding)):
             nn.init.normal_(embedding.weight, std=0.01)
+        self.register_buffer("loss_weights", None, persistent=False)  # (n_items,) or None, as is the other
+        self.register_buffer("discount", None, persistent=False)
         self._negatives: tuple[int, Tensor] | None = None
         self._user_map = MapOfUsers(self.side.user, self._expected_rows)
         self._forget()
@@ -170,6 +176,8 @@ class NCF(Recommender):
         users, items = history.rows, history.items  # users in rising order: the sampler's searches stay in cache
         comparable = self._sampler.has_negatives[users]  # who has everything cannot be asked what he did not choose
         self._positives = users[comparable], items[comparable]
+        self.loss_weights = loss_weights(train, self.config.loss_popularity_power, self.device)
+        self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._seed = generator.initial_seed()
         self._item_side = None
         self._user_map.prepare(self.known_users, history)
@@ -198,6 +206,7 @@ class NCF(Recommender):
 
     def loss(self, batch: Candidates) -> tuple[Tensor, int]:
         users, items = batch.users, batch.items
+        weights = None if self.loss_weights is None else self.loss_weights[items[:, 0]]  # (G,) of the chosen ones
         native = tower_library() if self._fits_tower() and not self.config.dropout else None
         if native is not None:
             product_weight, tower_weight = self._output_weights()
@@ -206,18 +215,20 @@ class NCF(Recommender):
                 product, factors = self.user_factors(users) * product_weight, self.item_factors(items)
             layers = [part for layer in self.tower[1:] for part in (layer.weight, layer.bias)]
             halves = self._user_half(users), self._candidate_half(items)
-            return TowerLoss.apply(native, *halves, product, factors, tower_weight, self.output.bias, *layers), items.numel()
+            output = tower_weight, self.output.bias
+            return TowerLoss.apply(native, weights, *halves, product, factors, *output, *layers), items.numel()
         logits = self._logits(batch.users, batch.items)  # (G, 1 + n)
         labels = torch.zeros_like(logits)
         labels[:, 0] = 1.0
-        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum"), logits.numel()
+        pos_weight = None if weights is None else weights[:, None]
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum", pos_weight=pos_weight), logits.numel()
 
     # ---- scoring
 
     def item_vectors(self) -> tuple[Tensor, Tensor] | None:
         if self.has_tower:
             return None
-        return self.item_factors.weight, self.output.bias.expand(self.catalogue.n_items)
+        return self.item_factors.weight, self._lowered(self.output.bias.expand(self.catalogue.n_items))
 
     def user_vectors(self, users: Tensor, history: History) -> Tensor:
         return self.user_factors(users) * self._output_weights()[0]
@@ -227,7 +238,7 @@ class NCF(Recommender):
             return super().score(users, history)
         side = self._items_once()
         if side.tower is not None:
-            return side.tower.scores(users)
+            return self._lowered(side.tower.scores(users))
         scores = torch.zeros(len(users), self.catalogue.n_items, device=users.device) + self.output.bias
         if self.has_product:
             scores += self.user_vectors(users, history) @ side.factors.T
@@ -238,15 +249,19 @@ class NCF(Recommender):
         for start in range(0, len(users), tile):
             hidden = self._after_first(user_half[start : start + tile, None, :] + side.half)  # (b, n_items, layers[-1])
             scores[start : start + tile] += hidden @ tower_weight
-        return scores
+        return self._lowered(scores)
 
     def score_roughly(self, users: Tensor, history: History) -> Tensor | None:
         tower = self._items_once().tower
-        return tower.rough_scores(users) if tower is not None and tower.has_rough else None
+        return self._lowered(tower.rough_scores(users)) if tower is not None and tower.has_rough else None
 
     def score_items(self, users: Tensor, history: History, items: Tensor) -> Tensor:
         tower = self._items_once().tower
-        return self._logits(users, items) if tower is None else tower.scores(users, items)
+        return self._lowered(self._logits(users, items) if tower is None else tower.scores(users, items), items)
+
+    def _lowered(self, scores: Tensor, items: Tensor | slice = slice(None)) -> Tensor:
+        """Of logits of all items, or of (B, C) `items`, the discount of popular ones is subtracted."""
+        return scores if self.discount is None else scores - self.discount[items]
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return self.known_users[users]  # the embedding of a user without train rows was never learned

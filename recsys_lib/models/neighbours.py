@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from recsys_lib.data.top_k import top_k
 from recsys_lib.models.base import option
+from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers
 
 SIMILARITIES = ("cosine", "pearson")
 # On a CPU a multiplication of the sparse-sparse product costs about as much as this many of the sparse-dense one.
@@ -33,9 +34,11 @@ class NeighbourConfig:
     k: int = option(100, "nearest neighbours that count; 0 = all of them")
     similarity: str = option("cosine", "cosine or pearson")
     shrinkage: float = option(0.0, "c in common count as c / (c + shrinkage) of their likeness; 0 = in full")
+    score_popularity_power: float = option(0.0, SCORE_HELP)
 
     def __post_init__(self) -> None:
         check_neighbours(self.k, self.similarity, self.shrinkage)
+        check_powers(self)
 
 
 def check_neighbours(k: int, similarity: str, shrinkage: float) -> None:

@@ -263,12 +263,13 @@ static void weight_gradient(const float *x, int64_t K, const float *d, int64_t N
 /* The binary cross-entropy of (n_groups, n_each) pairs, summed, and its gradients; the first pair of a group is the
 chosen one.
 
+chosen_weights: (n_groups), how many times each group's chosen pair counts; NULL: once.
 weights: as in Task; backwards: from the last layer to the first W' (N, K) and K zeros.
 weight_gradients: (threads, size) zeros, size = the numbers of `weights`, and widths[last] + 1 of the output layer.
 user_gradient (n_groups, widths[0]) and product_gradient (n_groups, n_factors): zeros; item_gradient (pairs, widths[0]) and
 factor_gradient (pairs, n_factors): anything; losses (threads). Returns 0, or 1 when memory is short. */
-int tower_learn(const float *user_half, const float *item_half, const float *user_product, const float *item_product,
-                int64_t n_groups, int64_t n_each, int64_t n_factors, int64_t n_layers, const int64_t *widths,
+int tower_learn(const float *chosen_weights, const float *user_half, const float *item_half, const float *user_product,
+                const float *item_product, int64_t n_groups, int64_t n_each, int64_t n_factors, int64_t n_layers, const int64_t *widths,
                 const float *weights, const float *backwards, const float *output, int64_t size, float *weight_gradients,
                 float *user_gradient, float *item_gradient, float *product_gradient, float *factor_gradient,
                 double *losses, int64_t threads) {
@@ -314,8 +315,10 @@ int tower_learn(const float *user_half, const float *item_half, const float *use
                 for (int64_t j = 0; j < last; j += LANES) total = total + AT(h + j) * AT(output + j);
                 for (int64_t j = 0; j < n_factors; j += LANES) total = total + AT(product + j) * AT(factors + j);
                 float logit = sum(total) + output[last], small = expf(-fabsf(logit)), chosen = pair % n_each == 0;
-                loss += (logit > 0 ? logit : 0) - logit * chosen + log1pf(small);
+                float weight = chosen_weights && chosen ? chosen_weights[group] : 1;
+                loss += weight * ((logit > 0 ? logit : 0) - logit * chosen + log1pf(small));
                 float error = (logit > 0 ? 1 / (1 + small) : small / (1 + small)) - chosen; /* d loss / d logit */
+                error *= weight;
                 if (logit != logit) error = logit;
                 for (int64_t j = 0; j < last; j += LANES) {
                     AT(into + j) = AT(into + j) + AT(h + j) * error;

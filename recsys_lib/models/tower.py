@@ -116,17 +116,17 @@ class Tower:
 class TowerLoss(torch.autograd.Function):
     """Binary cross-entropy of groups of pairs, summed, and its gradients, in one walk over the tiles of a batch.
 
-    The first pair of each group is the chosen one. Equal to torch's own up to the rounding of float32 sums; with the same
+    The first pair of each group is the chosen one, and counts chosen_weights times (None: once). Equal to torch's own up to the rounding of float32 sums; with the same
     number of threads the same digits each time.
     """
 
     @staticmethod
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)  # under autocast the halves come in bfloat16
     def forward(
-        ctx, native: ctypes.CDLL, user_half: Tensor, item_half: Tensor, user_product: Tensor | None, item_product: Tensor | None,
-        output: Tensor, bias: Tensor, *layers: Tensor,
+        ctx, native: ctypes.CDLL, chosen_weights: Tensor | None, user_half: Tensor, item_half: Tensor, user_product: Tensor | None,
+        item_product: Tensor | None, output: Tensor, bias: Tensor, *layers: Tensor,
     ) -> Tensor:  # fmt: skip
-        """(G, H), (G, C, H), (G, f), (G, C, f), (h,), (1,), then weight (N, K) and bias (N,) of each further layer -> ()."""
+        """(G,), (G, H), (G, C, H), (G, f), (G, C, f), (h,), (1,), then weight (N, K) and bias (N,) of each further layer -> ()."""
         multiple = native.tower_multiple()
         shapes = [part.shape[-1] for part in (user_half, output)]
         pairs = [(filled(filled(w, multiple).T, multiple), filled(b, multiple)) for w, b in zip(layers[::2], layers[1::2])]  # (K, N)
@@ -141,7 +141,7 @@ class TowerLoss(torch.autograd.Function):
         of_products, of_factors = (None, None) if products is None else (torch.zeros_like(products), torch.empty_like(factors))
         failed = call(
             native.tower_learn,
-            users, items, products, factors, len(users), items.shape[1], 0 if products is None else products.shape[1],
+            chosen_weights, users, items, products, factors, len(users), items.shape[1], 0 if products is None else products.shape[1],
             len(widths), widths, weights, backwards, torch.cat([w, bias]), size, of_weights,
             of_users, of_items, of_products, of_factors, losses, threads,
         )  # fmt: skip
@@ -168,7 +168,7 @@ class TowerLoss(torch.autograd.Function):
         gradients, ctx.gradients = ctx.gradients, None
         if gradients is None:
             raise RuntimeError("the tower's gradients were handed out before; compute the loss again")
-        return None, *(None if part is None else part.mul_(gradient) for part in gradients)
+        return None, None, *(None if part is None else part.mul_(gradient) for part in gradients)
 
 
 def filled(values: Tensor, multiple: int) -> Tensor:

@@ -17,6 +17,7 @@ from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
 from recsys_lib.models.item_knn import ItemKNN
 from recsys_lib.models.neighbours import NeighbourConfig, check_neighbours
+from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers
 from recsys_lib.models.user_knn import UserKNN
 
 
@@ -27,12 +28,14 @@ class UserItemKNNConfig:
     item_k: int = option(100, "nearest items that count; 0 = all of them")
     similarity: str = option("cosine", "cosine or pearson")
     shrinkage: float = option(0.0, "c in common count as c / (c + shrinkage) of their likeness; 0 = in full")
+    score_popularity_power: float = option(0.0, SCORE_HELP)
 
     def __post_init__(self) -> None:
         if not 0 <= self.item_weight <= 1:
             raise ValueError(f"item_weight must lie in [0, 1]; got {self.item_weight}")
         for k in (self.user_k, self.item_k):
             check_neighbours(k, self.similarity, self.shrinkage)
+        check_powers(self)
 
 
 class UserItemKNN(Recommender):
@@ -42,8 +45,9 @@ class UserItemKNN(Recommender):
 
     def __init__(self, catalogue, config: UserItemKNNConfig) -> None:
         super().__init__(catalogue, config)
-        self.by_user = UserKNN(catalogue, NeighbourConfig(config.user_k, config.similarity, config.shrinkage))
-        self.by_item = ItemKNN(catalogue, NeighbourConfig(config.item_k, config.similarity, config.shrinkage))
+        shared = config.similarity, config.shrinkage, config.score_popularity_power
+        self.by_user = UserKNN(catalogue, NeighbourConfig(config.user_k, *shared))
+        self.by_item = ItemKNN(catalogue, NeighbourConfig(config.item_k, *shared))
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)

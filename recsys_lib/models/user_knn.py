@@ -16,6 +16,7 @@ from torch import Tensor
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender
 from recsys_lib.models.neighbours import NeighbourConfig, SparseRows, likeness, nearest
+from recsys_lib.models.popularity_correction import divided_rows
 
 
 class UserKNN(Recommender):
@@ -27,7 +28,8 @@ class UserKNN(Recommender):
         super().prepare(train, generator)
         user_items = train.user_items()
         self.histories = SparseRows(user_items, self.device)  # (n_users, n_items)
-        self.choosers = SparseRows(user_items.T, self.device)  # (n_items, n_users)
+        choosers = divided_rows(user_items.T, train, self.config.score_popularity_power)  # a vote for a popular item counts less
+        self.choosers = SparseRows(choosers, self.device)  # (n_items, n_users)
 
     def score(self, users: Tensor, history: History) -> Tensor:
         votes, total = self.votes(users, history)
