@@ -131,9 +131,10 @@ display(*figures.values(), comparison.by_slice())
 if FEATURE_MINUTES:
     worth = feature_worth(FEATURE_MODEL, dataset, split=SPLIT, seed=SEED, minutes=FEATURE_MINUTES, k=K)
     worth.save(run.path / "feature_worth.json")
-    run.save_figure("feature_worth", worth.figure())
     print(f"{worth.headline()}.", *(f"Not asked: {line}" for line in worth.left_out), sep="\n")
-    display(worth.figure(), worth.verdicts()[["feature", "verdict", "sentence"]])
+    if worth.can_be_drawn:
+        run.save_figure("feature_worth", worth.figure())
+        display(worth.figure(), worth.verdicts()[["feature", "verdict", "sentence"]])
 
 # %% [markdown]
 # ## The submission · 제출 파일

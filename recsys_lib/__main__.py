@@ -91,6 +91,9 @@ def _feature_worth(options: argparse.Namespace) -> int:
     from recsys_lib.data.files import replacing
     from recsys_lib.studies.feature_worth import feature_worth
 
+    for path in filter(None, (options.json, options.figure)):  # said now, not when all minutes are spent
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; name the file to write")
     found = feature_worth(
         options.model,
         _data_or_sample(options.data, options.root / "csv"),
@@ -103,7 +106,7 @@ def _feature_worth(options: argparse.Namespace) -> int:
         say=lambda line: print(line, flush=True),
     )
     found.save(options.json)
-    if options.figure and len(found.table()):
+    if options.figure and found.can_be_drawn:
         with replacing(options.figure) as part:
             part.write_bytes(found.figure().png())
     columns = ["kind", "feature", "slice", "users", "seeds", "recall", "difference", "low", "high", "p_corrected", "verdict"]

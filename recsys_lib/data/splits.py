@@ -375,7 +375,8 @@ def _drawn(generator: np.random.Generator, among: np.ndarray, share: float) -> n
     """(n,) bool: a share of those `among` which may be drawn."""
     there = np.flatnonzero(among)
     drawn = np.zeros(len(among), dtype=bool)
-    drawn[generator.permutation(there)[: round(share * len(there))]] = True
+    n = max(1, round(share * len(there))) if share else 0  # a share of a few is one of them
+    drawn[generator.permutation(there)[:n]] = True
     return drawn
 
 

@@ -14,10 +14,12 @@ from __future__ import annotations
 
 import numpy as np
 import scipy.sparse as sp
+from scipy.sparse.linalg import svds
 
 from recsys_lib.data.features import Categorical, Feature, FeatureTable, MultiLabel, Numeric, Vectors
 
 BINS = 5
+_MOST_DENSE = 1500  # columns whose inner products are held at once
 
 
 class FeatureVectors:
@@ -91,7 +93,11 @@ def _inverse_frequency(feature: MultiLabel) -> np.ndarray:
 
 def _leading(matrix: sp.csr_matrix, size: int) -> np.ndarray:
     """(columns, size): the leading right singular vectors, each with its largest entry positive."""
-    gram = (matrix.T @ matrix).toarray().astype(np.float64)
-    vectors = np.linalg.eigh(gram)[1][:, : -size - 1 : -1]
+    if matrix.shape[1] > _MOST_DENSE and size < min(matrix.shape):
+        start = np.random.default_rng(0).normal(size=min(matrix.shape))  # ARPACK draws one of its own otherwise
+        vectors = svds(matrix.astype(np.float64), k=size, v0=start)[2][::-1].T
+    else:
+        gram = (matrix.T @ matrix).toarray().astype(np.float64)
+        vectors = np.linalg.eigh(gram)[1][:, : -size - 1 : -1]
     vectors *= np.sign(vectors[np.abs(vectors).argmax(0), np.arange(size)])
     return vectors.astype(np.float32)

@@ -69,7 +69,7 @@ def read_dataset(directory: str | Path) -> Dataset:
 
 
 def source_files(directory: str | Path) -> dict[str, str]:
-    """File name -> fingerprint of its bytes, of all the files that read_dataset looks at; nothing is read as data.
+    """File name -> fingerprint of its bytes, of the files at the top that read_dataset looks at (vectors/ is not drawn by the EDA); nothing is read as data.
 
     For an empty directory, the fingerprint of the synthetic sample that it gives.
 

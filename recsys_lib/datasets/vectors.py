@@ -19,6 +19,7 @@ from recsys_lib.data.ids import IdMap
 from recsys_lib.datasets.base import Dataset
 
 FOLDER = "vectors"
+_IGNORED = {"desktop.ini", "thumbs.db", "icon\r", "readme.md", "readme.txt"}
 _NAME = re.compile(r"(user|item)_(\w+)\.(csv|parquet)")
 
 
@@ -32,7 +33,7 @@ def add_vectors(dataset: Dataset, directory: Path) -> Dataset:
     if not folder.is_dir():
         return dataset
     catalogue, notes, sources = dataset.catalogue, list(dataset.notes), dict(dataset.sources)
-    for path in sorted(path for path in folder.iterdir() if not path.name.startswith(".")):
+    for path in sorted(path for path in folder.iterdir() if path.name.lower() not in _IGNORED and path.name[0] != "."):
         found = _NAME.fullmatch(path.name)
         if not found:
             raise ValueError(
@@ -40,10 +41,13 @@ def add_vectors(dataset: Dataset, directory: Path) -> Dataset:
             )
         side, name, _ = found.groups()
         ids, table = (catalogue.users, catalogue.user_features) if side == "user" else (catalogue.items, catalogue.item_features)
+        taken = (*catalogue.user_features.names, *catalogue.item_features.names)
+        if name in taken:
+            raise ValueError(f"{FOLDER}/{path.name}: a feature {name!r} is there already; rename the file. There are {', '.join(taken)}")
         feature = _read(path, name, ids)
         n_known = int((~np.isnan(feature.values[:, 0])).sum())
         if not n_known:
-            raise ValueError(f"{FOLDER}/{path.name}: none of its ids is {_a(ids)} of the data; the data's first is {ids.ids[0]!r}")
+            raise ValueError(f"{FOLDER}/{path.name}: none of its ids is {_a(ids)} of the data with numbers; the data's first is {ids.ids[0]!s}")
         catalogue = replace(catalogue, **{f"{side}_features": FeatureTable(table.n_rows, [*table, feature])})
         notes.append(f"{FOLDER}/{path.name}: {feature.values.shape[1]} numbers for {n_known:,} of {len(ids):,} {side}s")
         sources[f"{FOLDER}/{path.name}"] = fingerprint_of_file(path)
@@ -53,17 +57,23 @@ def add_vectors(dataset: Dataset, directory: Path) -> Dataset:
 def _read(path: Path, name: str, ids: IdMap) -> Vectors:
     where = f"{FOLDER}/{path.name}"
     try:
-        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={0: str}, encoding="utf-8-sig")
+        frame = pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path, dtype={0: str}, encoding="utf-8-sig", index_col=False)
     except (ValueError, OSError) as error:  # pandas' and pyarrow's errors of content are ValueErrors
         raise ValueError(f"{where} cannot be read as {path.suffix[1:]}: {error}") from error
     if frame.shape[1] < 2 or not len(frame):
         raise ValueError(f"{where} has {len(frame):,} rows of {frame.shape[1]} columns; wanted is an id and numbers, a row an id")
+    first = str(frame.columns[0])
+    if first.startswith("Unnamed") or not isinstance(frame.index, pd.RangeIndex) or re.fullmatch(r"[-+.\d]+", first):
+        raise ValueError(
+            f"{where}: its first column must be the id, under a name such as {ids.what}_id; got {first!r}. With pandas, write it with index=False"
+        )
     keys, numbers = frame.iloc[:, 0], frame.iloc[:, 1:]
     words = [str(column) for column in numbers if not pd.api.types.is_numeric_dtype(numbers[column])]
     if words:
         raise ValueError(f"{where}: column {words[0]!r} does not hold numbers; wanted are the id first and numbers after it")
     if pd.api.types.is_numeric_dtype(ids.ids):
-        keys = pd.to_numeric(keys, errors="coerce").astype("Int64")
+        keys = pd.to_numeric(keys, errors="coerce")
+        keys = keys.where((keys == keys.round()) & (keys.abs() < 2**53)).astype("Int64")
     else:
         keys = keys.astype(str).str.strip()
     if keys.isna().any() or keys.duplicated().any():

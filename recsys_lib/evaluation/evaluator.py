@@ -68,8 +68,8 @@ class Report:
 
     @property
     def n_cold(self) -> int:
-        """Users who got the fallback."""
-        return int(self.fallback.sum())
+        """Users whom the model could not score by history: they got popular items, or what their features say."""
+        return int((self.fallback | self.newcomers).sum())
 
     def mean(self, metric: str) -> float:
         """The mean over users of e.g. "recall@10"; coverage and novelty are what they are.

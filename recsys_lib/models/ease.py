@@ -63,7 +63,7 @@ class EASE(Recommender):
         return self.side.names
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
-        self._user_map.fit()  # stays what it is; only the values change
+        self._user_map.fit(self.device)  # while the known users still have the values that it learns from
         self.side.swap(user=user, item=item)
         if item is not None and self.side.item.width and self.trained_on is not None:
             self._fit()
@@ -71,7 +71,7 @@ class EASE(Recommender):
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
         self._train = train
-        self._user_map.prepare(self.known_users, train.history(self.device))
+        self._user_map.prepare(train)
         self._fit()
 
     def _fit(self) -> None:

@@ -11,7 +11,7 @@ as they are, divided by their typical length, and the same flag.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -59,7 +59,7 @@ class FeatureEncoder(nn.Module):
         for bag in self.bags:
             nn.init.zeros_(bag.weight[0])
         # Kept from the first table, so that swapped values are measured by the same rule.
-        self.rules = [_rule(table[name].values, scale) for name in self.names[Numeric]]
+        self.rules = [_Rule.of(table[name].values, scale) for name in self.names[Numeric]]
         self.lengths = [_length(table[name].values) for name in self.names[Vectors]]
         self.set_table(table)
 
@@ -114,21 +114,32 @@ def _with_flag(values: np.ndarray) -> np.ndarray:
     return np.concatenate([np.nan_to_num(values), missing], 1).astype(np.float32)
 
 
-def _rule(values: np.ndarray, scale: str) -> Callable[[np.ndarray], np.ndarray]:
-    """(n,) -> (n,), by what the first table's (n,) values are; NaN stays NaN."""
-    if scale == "quantile":
-        known = np.sort(values[~np.isnan(values)])
+@dataclass(frozen=True)
+class _Rule:
+    """How numbers are measured, by what the first table's (n,) values are. NaN stays NaN."""
 
-        def normal_quantile(new: np.ndarray) -> np.ndarray:
-            below = np.searchsorted(known, new, side="left") + np.searchsorted(known, new, side="right")
-            share = (below + 1) / (2 * len(known) + 2)  # ties stand in the middle of their places; never 0 or 1
-            return np.where(np.isnan(new), np.nan, ndtri(share))
+    scale: str
+    known: np.ndarray  # rising, on the scale's own axis
+    mean: float
+    spread: float
 
-        return normal_quantile
-    stretch = (lambda x: np.sign(x) * np.log1p(np.abs(x))) if scale == "log" else (lambda x: x)
-    known = stretch(values[~np.isnan(values)])
-    mean, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
-    return lambda new: (stretch(new) - mean) / (spread if spread > 0 else 1.0)
+    @classmethod
+    def of(cls, values: np.ndarray, scale: str) -> _Rule:
+        known = np.sort(_stretched(values[~np.isnan(values)], scale))
+        mean, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+        return cls(scale, known if scale == "quantile" else known[:0], mean, spread if spread > 0 else 1.0)
+
+    def __call__(self, new: np.ndarray) -> np.ndarray:
+        """(n,) -> (n,)."""
+        if self.scale != "quantile":
+            return (_stretched(new, self.scale) - self.mean) / self.spread
+        below = np.searchsorted(self.known, new, side="left") + np.searchsorted(self.known, new, side="right")
+        share = (below + 1) / (2 * len(self.known) + 2)  # ties stand in the middle of their places; never 0 or 1
+        return np.where(np.isnan(new), np.nan, ndtri(share))
+
+
+def _stretched(values: np.ndarray, scale: str) -> np.ndarray:
+    return np.sign(values) * np.log1p(np.abs(values)) if scale == "log" else values
 
 
 def _length(values: np.ndarray) -> float:

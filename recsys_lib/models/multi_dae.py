@@ -183,7 +183,7 @@ class MultiDAE(Recommender):
         return self.side.names
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
-        self._user_map.fit()  # stays what it is; only the values change
+        self._user_map.fit(self.device)  # while the known users still have the values that it learns from
         self.side.swap(user=user, item=item)
         self.wide.swap(user=user, item=item)
         self._put_features()
@@ -216,7 +216,7 @@ class MultiDAE(Recommender):
         self.loss_weights = loss_weights(train, self.config.loss_popularity_power, self.device)
         self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._output_side = None
-        self._user_map.prepare(self.known_users, self._history)
+        self._user_map.prepare(train)
 
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
         users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing

@@ -141,7 +141,7 @@ class NCF(Recommender):
         return self.side.names if self.has_tower else frozenset(self.side.user.names)
 
     def set_features(self, *, user: FeatureTable | None = None, item: FeatureTable | None = None) -> None:
-        self._user_map.fit()  # stays what it is; only the values change
+        self._user_map.fit(self.device)  # while the known users still have the values that it learns from
         self.side.swap(user=user, item=item)  # checks both before it takes one
         if self.has_tower:
             for encoder, table in ((self.user_features, user), (self.item_features, item)):
@@ -180,7 +180,7 @@ class NCF(Recommender):
         self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._seed = generator.initial_seed()
         self._item_side = None
-        self._user_map.prepare(self.known_users, history)
+        self._user_map.prepare(train)
         self._negatives = None
 
     def draws_negatives(self, epoch: int) -> bool:
@@ -270,7 +270,9 @@ class NCF(Recommender):
         return self._user_map.scores(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
-        return torch.sigmoid(self.score(users, history))  # a negative drawn so often for a row: in proportion to rows
+        scores = self.score_roughly(users, history)  # averages of thousands of users need no last digit
+        # With so many negatives drawn for a row, the odds are in proportion to rows.
+        return torch.sigmoid(self.score(users, history) if scores is None else scores)
 
     def _items_once(self) -> ItemSide:
         if self._item_side is None or self.training:

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from recsys_lib.data.interactions import History
+from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.ridge import Ridge, ridge
 from recsys_lib.models.side_information import SideVectors
 
@@ -35,30 +36,31 @@ class MapOfUsers:
 
     def __init__(self, vectors: SideVectors, expected: Callable[[Tensor, History], Tensor]) -> None:
         self.vectors, self._expected = vectors, expected
-        self._known: tuple[Tensor, History] | None = None
+        self._train: Interactions | None = None
         self.ridge: Ridge | None = None
 
-    def prepare(self, known: Tensor, history: History) -> None:
-        """known: (n_users,) bool. history: of all users, what the model is trained on."""
-        self._known, self.ridge = (known, history), None
+    def prepare(self, train: Interactions) -> None:
+        """train: what the model learns from; its users are the known ones."""
+        self._train, self.ridge = train, None
 
     def forget(self) -> None:
         self.ridge = None
 
     @torch.no_grad()  # set_features asks outside of an evaluation: the graph of everybody's scores would be kept
-    def fit(self) -> bool:
+    def fit(self, device: torch.device) -> bool:
         """False where there are no features, nothing was learned yet, or fewer than two users are known."""
-        if self.ridge is None and self.vectors.width and self._known is not None:
-            known, history = self._known
-            users = torch.nonzero(known).flatten()
-            if len(users) > 1:
-                blocks = (self._expected(part, history.take(part)) for part in users.split(_BLOCK))
-                self.ridge = ridge(self.vectors.rows(users), blocks)
+        if self.ridge is None and self.vectors.width and self._train is not None:
+            known = torch.from_numpy(np.flatnonzero(self._train.user_counts)).to(device)
+            if len(known) > 1:
+                history = self._train.history(device)
+                blocks = (self._expected(part, history.take(part)) for part in known.split(_BLOCK))
+                # From the features that it was built with: values that are swapped later are asked, not learned from.
+                self.ridge = ridge(self.vectors.rows(known, first=True), blocks)
         return self.ridge is not None
 
     def scores(self, users: Tensor) -> Tensor | None:
         """(B, n_items), or None where fit() is False."""
-        return self.ridge(self.vectors.rows(users)) if self.fit() else None
+        return self.ridge(self.vectors.rows(users)) if self.fit(users.device) else None
 
 
 def vectors_of_new_items(vectors: SideVectors, known: Tensor, learned: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -26,7 +26,7 @@ def check_choice(features: tuple[str, ...] | str) -> None:
 
 
 def chosen_features(catalogue: Catalogue, features: tuple[str, ...] | str) -> tuple[FeatureTable, FeatureTable]:
-    """The tables of users and of items that an option `features` means, in the catalogue's order.
+    """The tables of users and of items that an option `features` means; named features in the order of their names.
 
     Raises: ValueError for a name that the data set does not have, or "user" or "item" where that side has none.
     """
@@ -41,7 +41,8 @@ def chosen_features(catalogue: Catalogue, features: tuple[str, ...] | str) -> tu
     for name in wanted:
         if name not in user.names and name not in item.names:
             raise ValueError(f"no feature {name!r}{did_you_mean(name, (*user.names, *item.names))} There are {_listed(catalogue)}.")
-    return user.select([n for n in user.names if n in wanted]), item.select([n for n in item.names if n in wanted])
+    wanted = list(dict.fromkeys(wanted))  # in the order in which they were named: saved weights have that order too
+    return user.select([n for n in wanted if n in user.names]), item.select([n for n in wanted if n in item.names])
 
 
 def _listed(catalogue: Catalogue) -> str:
@@ -61,16 +62,17 @@ class SideVectors:
         self._rule = FeatureVectors(table, size)
         self.width = self._rule.width
         self._centre = np.asarray(self._rule.of(table).mean(0), dtype=np.float32).reshape(1, -1)
-        self.set_table(table)
+        self._first_vectors = self._rule.of(table)
+        self._vectors = self._first_vectors
 
     def set_table(self, table: FeatureTable) -> None:
         """Take other values of the same features. Raises: as FeatureTable.check_fits."""
         self.first.check_fits(table)
         self._vectors = self._rule.of(table)
 
-    def rows(self, rows: Tensor) -> Tensor:
-        """(B,) indexes -> (B, width) float32 on their device; the mean over the first table is 0."""
-        chosen = self._vectors[rows.cpu().numpy()]
+    def rows(self, rows: Tensor, *, first: bool = False) -> Tensor:
+        """(B,) indexes -> (B, width) float32 on their device; the mean over the first table is 0. first: of that table."""
+        chosen = (self._first_vectors if first else self._vectors)[rows.cpu().numpy()]
         return torch.from_numpy((chosen.toarray() if sp.issparse(chosen) else chosen) - self._centre).to(rows.device)
 
 

@@ -108,6 +108,8 @@ def feature_worth(
     if "features" in options:
         raise ValueError("name the features with features=, not among the model's options: the study itself leaves some out")
     names, unused = _asked(model, dataset.catalogue, features, options)
+    for unit in _units(dataset.catalogue, names):  # an option that rests on a feature is refused now, not after an hour
+        build_model(model, dataset.catalogue, seed=0, **options, features=[name for name in names if name not in unit.members])
     judged_on = _inner_split(dataset, split, seed)
     config = train_config(model, **{"monitor": f"recall@{k}", "tensorboard": False} | dict(train_options or {}))
     study = _Study(model, dataset, judged_on, names, options, config, seed, n_seeds, k, 60 * minutes, say or (lambda line: None))
@@ -387,7 +389,7 @@ class _Study:
                 f"permutation of {', '.join(mute)}: new values change no score of the fitted {self.model}, so it says nothing of them"
             )
         differences = [one.differences for kind in (RETRAINING, PERMUTATION) for one in self._compared(kind, self.units)]
-        if unmoved := [name for name, part in self.slices if not any(of_one[part].any() for of_one in differences)]:
+        if differences and (unmoved := [name for name, part in self.slices if not any(of_one[part].any() for of_one in differences)]):
             named = ", ".join(map(in_words, unmoved))
             self.left_out.append(f"{named}: whatever was done to its features, {self.model} found the same for each of them")
         for line in self.left_out:

@@ -117,12 +117,10 @@ class FeatureWorth:
         return "; ".join(parts)
 
     def figure(self) -> plots.Plot:
-        """One picture: each feature's difference with its interval, a panel a slice. Raises: ValueError where nothing was asked."""
-        if not len(self.rows):
-            raise ValueError(f"{self.headline()}, so there is nothing to draw")
-        about = self.about
-        kinds = {row.feature: row.rests_on for row in self.verdicts().itertuples()}
-        shown = self.rows[[kinds[row.feature] == row.kind for row in self.rows.itertuples()]]
+        """One picture: each feature's difference with its interval, a panel a slice. Raises: ValueError where there is no verdict."""
+        about, shown = self.about, self._judged_rows()
+        if not len(shown):
+            raise ValueError("the minutes did not allow a single verdict, so there is nothing to draw; give it more, or more seeds")
         footer = (
             f"{about['dataset']} · {about['split']}, split seed {about['seed']}, its test part untouched · {about['model']}, seeds "
             f"{', '.join(map(str, about['seeds']))} · coloured: Holm at the level {LEVEL} over features and slices; lines: 95 % over "
@@ -133,6 +131,16 @@ class FeatureWorth:
         return plots.feature_worth(
             shown, f"recall@{about['k']}", groups=GROUPS, title=self.headline(), footer=footer, synthetic=about["synthetic"]
         )
+
+    @property
+    def can_be_drawn(self) -> bool:
+        """Whether there is a verdict that figure() could show."""
+        return len(self._judged_rows()) > 0
+
+    def _judged_rows(self) -> pd.DataFrame:
+        """The rows on which a verdict rests."""
+        kinds = {row.feature: row.rests_on for row in self.verdicts().itertuples()}
+        return self.rows[[kinds[row.feature] == row.kind for row in self.rows.itertuples()]]
 
     def to_json(self) -> str:
         """Everything but the pictures; FeatureWorth.from_json brings it back."""

@@ -9,6 +9,7 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.quality import Experiment, ModelSpec, _tasks, markdown, summary
 from recsys_lib.datasets import read_dataset
+from recsys_lib.models import model_config
 from tests.conftest import markets_of
 
 
@@ -39,7 +40,7 @@ def test_it_writes_an_object_a_model_and_seed_with_every_metric(data, tmp_path, 
     for name in ("ndcg@5", "recall@5", "truncated_recall@5", "hit_rate@10", "map@20", "coverage@5", "train_seconds", "evaluate_seconds"):
         assert first[name] >= 0
     assert (first["fit"], first["query"], first["mask"]) == ("train", "train+validation", "train+validation")
-    assert first["options"] == {"regularisation": 10} and first["model_config"] == {"regularisation": 10.0}
+    assert first["options"] == {"regularisation": 10} and first["model_config"] == vars(model_config("ease", regularisation=10.0))
     assert first["rows"]["fit"] == 480 and first["rows"]["mask"] == 540
     assert first["ndcg@5"] > results[1]["ndcg@5"]
     assert file.with_suffix(".md").read_text(encoding="utf-8") in capsys.readouterr().out

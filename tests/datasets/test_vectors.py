@@ -53,8 +53,11 @@ def test_models_use_them_by_name(folder, model):
         ("item_title.csv", "item\na\n", "has 1 rows of 1 columns; wanted is an id and numbers"),
         ("item_title.csv", "item,x,y\na,1,word\n", "column 'y' does not hold numbers"),
         ("item_title.csv", "item,x\na,1\na,2\n", "id 'a' is empty, no item id, or there twice"),
-        ("item_title.csv", "item,x\nq,1\n", "none of its ids is an item of the data; the data's first is 'a'"),
+        ("item_title.csv", "item,x\nq,1\n", "none of its ids is an item of the data with numbers; the data's first is a"),
         ("user_profile.csv", "user,x\n1,1\nhello,2\n", "id 'hello' is empty, no user id, or there twice"),
+        ("item_title.csv", ",item,x\n0,a,1\n", "its first column must be the id, under a name such as item_id; got 'Unnamed: 0'"),
+        ("item_title.csv", "1,2\na,1\n", "its first column must be the id"),
+        ("user_profile.csv", "user,x\n1.5,1\n", "id '1.5' is empty, no user id"),
         ("item_title.parquet", "no parquet", "vectors/item_title.parquet cannot be read as parquet"),
     ],
 )
@@ -67,5 +70,5 @@ def test_a_wrong_table_says_what_was_wanted(folder, name, text, message):
 def test_a_name_that_is_taken_is_refused(folder):
     write(folder, "item_title.csv", "item,x\na,1\n")
     write(folder, "user_title.csv", "user,x\n1,1\n")
-    with pytest.raises(ValueError, match="title: a feature of users and one of items"):
+    with pytest.raises(ValueError, match="user_title.csv: a feature 'title' is there already; rename the file"):
         read_dataset(folder)

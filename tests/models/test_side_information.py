@@ -28,7 +28,7 @@ def names(catalogue, choice):
         ("user", ("degree", "career"), ()),
         ("item", (), ("keywords",)),
         (("keywords", "career"), ("career",), ("keywords",)),
-        (("career", "degree"), ("degree", "career"), ()),  # in the catalogue's order, not in that of the list
+        (("career", "degree"), ("career", "degree"), ()),  # in the order of the list: saved weights have it too
         (("career", "career"), ("career",), ()),
         ((), (), ()),
     ],

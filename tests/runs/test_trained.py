@@ -13,7 +13,7 @@ from recsys_lib.data.features import FeatureTable, Numeric
 from recsys_lib.data.splits import leave_one_out
 from recsys_lib.datasets.base import Dataset
 from recsys_lib.evaluation.evaluator import Evaluator
-from recsys_lib.models import build_model
+from recsys_lib.models import build_model, model_config
 from recsys_lib.runs.folder import RunFolder
 from recsys_lib.runs.trained import data_fingerprint, finish_training, load_model, refit
 from recsys_lib.training.config import train_config
@@ -160,7 +160,7 @@ def test_what_a_training_leaves_behind(dataset, split, tmp_path):
     }  # fmt: skip
     content = run.record
     assert content["kind"] == "training" and content["status"] == "finished" and content["model"] == "multi_dae"
-    assert content["model_config"] == {"layers": [16], "dropout": 0.3} and content["train_config"]["batch_size"] == 64
+    assert content["model_config"] == vars(model_config("multi_dae", layers=[16], dropout=0.3)) | {"layers": [16]} and content["train_config"]["batch_size"] == 64
     assert content["seed"] == 4 and content["fit_rows"] == len(split.train) and content["features"] == []
     assert content["learning_rates"] == record.learning_rates and len(record.learning_rates) == record.best_epoch
     assert content["data_fingerprint"] == data_fingerprint(dataset) and content["split_fingerprint"] == split.fingerprint
@@ -179,7 +179,7 @@ def test_what_a_training_leaves_behind(dataset, split, tmp_path):
 def test_a_closed_form_has_no_curves(dataset, split, tmp_path):
     run, *_ = trained("ease", dataset, split, tmp_path)
     assert not (run.path / "figures").exists() and not (run.path / "best.safetensors").exists()
-    assert run.record["model_config"] == {"regularisation": 5.0}
+    assert run.record["model_config"] == vars(model_config("ease", regularisation=5.0))
 
 
 def test_no_text_file_of_a_run_holds_an_absolute_path(dataset, split, tmp_path):

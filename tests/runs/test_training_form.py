@@ -15,7 +15,7 @@ from recsys_lib.datasets.base import Dataset  # noqa: E402
 from recsys_lib.display import widgets  # noqa: E402
 from recsys_lib.evaluation.evaluator import Evaluator, cut_offs  # noqa: E402
 from recsys_lib.evaluation.explain import explain  # noqa: E402
-from recsys_lib.models import build_model, model_class, model_names  # noqa: E402
+from recsys_lib.models import build_model, model_class, model_config, model_names  # noqa: E402
 from recsys_lib.runs.folder import RunFolder, all_runs  # noqa: E402
 from recsys_lib.runs.trained import load_model  # noqa: E402
 from recsys_lib.runs.training_form import train_run, training_form  # noqa: E402
@@ -110,7 +110,7 @@ def test_start_makes_one_run_with_what_the_controls_say(dataset, split, ws, show
     control(root, "Start · 시작").click()
     (run,) = all_runs(ws.runs_dir)
     assert run.is_finished and len(run.history()) == 2
-    assert run.record["model_config"] == {"layers": [16, 8], "dropout": 0.5}
+    assert run.record["model_config"] == vars(model_config("multi_dae")) | {"layers": [16, 8], "dropout": 0.5}
     assert (run.record["train_config"]["weight_decay"], run.record["train_config"]["tensorboard"]) == (0.01, False)
     assert run.record["parameters"]["SPLIT"] == "leave_one_out_random" and run.record["monitor"] == "recall@5"
     said = capsys.readouterr().out
@@ -121,7 +121,7 @@ def test_start_makes_one_run_with_what_the_controls_say(dataset, split, ws, show
     control(root, "regularisation").value = 7.0
     control(root, "Start · 시작").click()
     newest = all_runs(ws.runs_dir)[-1]
-    assert newest.model == "ease" and newest.record["model_config"] == {"regularisation": 7.0}
+    assert newest.model == "ease" and newest.record["model_config"] == vars(model_config("ease", regularisation=7.0))
 
 
 def test_a_wrong_value_is_a_line_in_the_form(dataset, split, ws, shown, displayed):
