@@ -164,7 +164,9 @@ def markdown(results: list[dict[str, Any]]) -> str:
             cells = [_cell(found, model, variant, task, figure) for _, task, figure in columns]
             of, plain = seconds.loc[(model, variant)], seconds.loc[(model, "none")]
             ratios = [f"{of[name] / plain[name]:.2f}" if plain[name] else "" for name in ("epoch_seconds", "evaluate_seconds")]
-            lines.append(f"| {model} | {WORDS[variant]} | {' | '.join([*cells, *ratios])} |")
+            n = frame.loc[frame["model"] == model, "seed"].nunique()
+            fewer = "" if n == frame["seed"].nunique() else f" ({n} seed{'s' if n > 1 else ''} so far)"
+            lines.append(f"| {model}{fewer} | {WORDS[variant]} | {' | '.join([*cells, *ratios])} |")
     return "\n".join(lines) + "\n"
 
 
