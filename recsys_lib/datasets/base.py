@@ -105,7 +105,7 @@ class Dataset:
 
 def _joined(table: FeatureTable, further: FeatureTable | None) -> FeatureTable:
     features = [feature for feature in (*table, *(further or ())) if not isinstance(feature, Vectors)]
-    return FeatureTable(table.n_rows, features)
+    return table if len(features) == len(table) and not further else FeatureTable(table.n_rows, features)
 
 
 def item_names(dataset: Dataset) -> dict[Any, str]:

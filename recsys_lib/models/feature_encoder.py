@@ -41,18 +41,19 @@ class FeatureEncoder(nn.Module):
         self.embedding_size, self.scale = embedding_size, scale
         self._first = table
         self.names = {kind: [f.name for f in table if isinstance(f, kind)] for kind in _KINDS}
+        self.labels = {f.name: f.labels for f in table if isinstance(f, (Categorical, MultiLabel))}
         self.parts: dict[str, int] = {}
         for kind, width in ((Categorical, embedding_size), (MultiLabel, embedding_size), (Numeric, 2)):
             self.parts |= {name: width for name in self.names[kind]}
         self.parts |= {name: table[name].values.shape[1] + 1 for name in self.names[Vectors]}
         self.width = sum(self.parts.values())
         # One joined embedding table for all categorical features: one look-up instead of one a feature.
-        sizes = [len(table[name].labels) for name in self.names[Categorical]]
+        sizes = [len(self.labels[name]) for name in self.names[Categorical]]
         self.register_buffer("offsets", torch.tensor([0, *np.cumsum(sizes)[:-1]], dtype=torch.int64), persistent=False)
         self.categories = nn.Embedding(max(sum(sizes), 1), embedding_size)
         # Row 0 pads rows of fewer labels than the longest; it stays zero and does not count in the mean.
         self.bags = nn.ModuleList(
-            nn.Embedding(len(table[name].labels) + 1, embedding_size, padding_idx=0) for name in self.names[MultiLabel]
+            nn.Embedding(len(self.labels[name]) + 1, embedding_size, padding_idx=0) for name in self.names[MultiLabel]
         )
         for embedding in [self.categories, *self.bags]:
             nn.init.normal_(embedding.weight, std=0.05)
