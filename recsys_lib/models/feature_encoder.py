@@ -126,8 +126,9 @@ class _Rule:
 
     @classmethod
     def of(cls, values: np.ndarray, scale: str) -> _Rule:
-        known = np.sort(_stretched(values[~np.isnan(values)], scale))
-        mean, spread = (float(known.mean()), float(known.std())) if len(known) else (0.0, 0.0)
+        values = _stretched(values, scale)
+        known = np.sort(values[~np.isnan(values)])
+        mean, spread = (float(np.nanmean(values)), float(np.nanstd(values))) if len(known) else (0.0, 0.0)
         return cls(scale, known if scale == "quantile" else known[:0], mean, spread if spread > 0 else 1.0)
 
     def __call__(self, new: np.ndarray) -> np.ndarray:
