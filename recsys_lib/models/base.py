@@ -66,6 +66,22 @@ class Recommender(nn.Module):
         # Users that occur in train: (n_users,) bool, set by `prepare`.
         self.register_buffer("known_users", torch.zeros(catalogue.n_users, dtype=torch.bool), persistent=False)
 
+    def _forget(self) -> None:
+        """Drop what was made once from the weights; called whenever they may be others, or elsewhere."""
+
+    def train(self, mode: bool = True) -> Recommender:
+        if mode or self.training:
+            self._forget()
+        return super().train(mode)
+
+    def load_state_dict(self, *arguments, **named):
+        self._forget()
+        return super().load_state_dict(*arguments, **named)
+
+    def _apply(self, *arguments, **named):
+        self._forget()  # .to(device)
+        return super()._apply(*arguments, **named)
+
     @property
     def device(self) -> torch.device:
         return self.known_users.device

@@ -194,19 +194,6 @@ class MultiDAE(Recommender):
         self._output_side: OutputSide | None = None
         self._user_map.forget()
 
-    def train(self, mode: bool = True) -> MultiDAE:
-        if mode or self.training:
-            self._forget()
-        return super().train(mode)
-
-    def load_state_dict(self, *arguments, **named):
-        self._forget()
-        return super().load_state_dict(*arguments, **named)
-
-    def _apply(self, *arguments, **named):
-        self._forget()  # .to(device)
-        return super()._apply(*arguments, **named)
-
     # ---- learning
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:

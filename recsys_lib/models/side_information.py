@@ -61,9 +61,8 @@ class SideVectors:
         self.names = table.names
         self._rule = FeatureVectors(table, size)
         self.width = self._rule.width
-        self._centre = np.asarray(self._rule.of(table).mean(0), dtype=np.float32).reshape(1, -1)
-        self._first_vectors = self._rule.of(table)
-        self._vectors = self._first_vectors
+        self._vectors = self._first_vectors = self._rule.of(table)
+        self._centre = np.asarray(self._vectors.mean(0), dtype=np.float32).reshape(1, -1)
 
     def set_table(self, table: FeatureTable) -> None:
         """Take other values of the same features. Raises: as FeatureTable.check_fits."""
