@@ -242,19 +242,17 @@ class History:
     def times(self, weights: torch.Tensor) -> torch.Tensor:
         """(B, n_items) of ones and zeros times (n_items, m) weights: (B, m).
 
-        Sparse where the rows are short; from about 1 % on a dense product is faster.
+        Sparse where the rows are short: sums of rows of `weights`. A dense product catches up at about 8 % of the cells
+        on a CPU and at 1 % on a GPU.
         """
         import torch
 
-        n_items = len(weights)
-        if len(self.items) > 0.01 * len(self) * n_items:
+        n_items, on_gpu = len(weights), weights.device.type == "cuda"
+        if len(self.items) > (0.01 if on_gpu else 0.08) * len(self) * n_items:
             dense = torch.zeros(len(self), n_items, dtype=weights.dtype, device=weights.device)
             dense[self.rows, self.items] = 1
             return dense @ weights
-        if weights.device.type == "cuda":
+        if on_gpu:
             return torch.sparse.mm(self.matrix(n_items), weights)
         # On a CPU the sparse product first copies all of `weights`, at every call; adding up its rows does not.
-        result = torch.zeros(len(self), weights.shape[1], dtype=weights.dtype)
-        for rows, items in zip(self.rows.split(2048), self.items.split(2048)):
-            result.index_add_(0, rows, weights[items])
-        return result
+        return torch.nn.functional.embedding_bag(self.items, weights, self.indptr, mode="sum", include_last_offset=True)

@@ -83,7 +83,8 @@ class EASE(Recommender):
         if float(gram.diagonal().sum()) / self.config.regularisation > 1e4:
             gram = gram.double()
         gram.diagonal().add_(self.config.regularisation)
-        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram))  # (n_items, n_items)
+        # Symmetric, and given column by column; scores add up whole rows of it, so rows shall lie together.
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(gram)).mT.contiguous()  # (n_items, n_items)
         weights = inverse.div_(-inverse.diagonal().clone()).float()
         weights.fill_diagonal_(0.0)
         self.register_buffer("weights", weights, persistent=False)
