@@ -93,6 +93,10 @@ class Comparison:
         """Every pair of models, and whether the difference is more than luck: see evaluation.compare."""
         return compare(self.reports, self.metric, by=by, **more)
 
+    def overlap(self) -> pd.DataFrame:
+        """How alike the lists of two models are at the metric's cut-off: see evaluation.compare."""
+        return overlap(self.reports, int(self.metric.split("@")[1]))
+
     def _grouped(self, of) -> pd.DataFrame:
         order = self.table()["model"][:MOST_MODELS]
         return pd.concat([of(self.reports[model]).assign(model=model) for model in order], ignore_index=True)
