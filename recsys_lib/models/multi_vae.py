@@ -62,10 +62,10 @@ class MultiVAE(MultiDAE):
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[AnnealedRows]:
         # From the epoch and not from a counter of its own: a training that is taken up again goes on where it stood.
         n_steps = -(-int((self._history.lengths > 0).sum()) // batch_size)
-        rise = max(self.config.anneal_epochs * n_steps, 1)
+        rise = self.config.anneal_epochs * n_steps
         for step, rows in enumerate(super().batches(train, generator, batch_size=batch_size, epoch=epoch)):
             done = (epoch - 1) * n_steps + step
-            yield AnnealedRows(rows.users, rows.history, self.config.beta * min(1.0, done / rise))
+            yield AnnealedRows(rows.users, rows.history, self.config.beta * (min(1.0, done / rise) if rise else 1.0))
 
     def loss(self, batch: AnnealedRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
