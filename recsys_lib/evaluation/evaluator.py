@@ -28,6 +28,7 @@ FIT_RECALL = "fit recall (not a validation)"
 FEW = 2  # interactions of a user of whom little is known
 SLICES = ("warm", "sparse users", "cold users", "cold items")
 POPULARITY_EDGES = (0.0, 0.01, 0.05, 0.20, 1.0)
+POPULARITIES = ("top 1 %", "1–5 %", "5–20 %", "other 80 %", "never seen")
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,36 +107,45 @@ class Report:
 
         Columns: group, users, value, low, high.
         """
-        return self._grouped(metric, self.seen.user_counts[self.users])
+        return _means(self.activity_groups(metric))
 
-    def _grouped(self, metric: str, activity: np.ndarray) -> pd.DataFrame:
+    def activity_groups(self, metric: str, edges: Sequence[int] = ACTIVITY_EDGES) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Users by how much was seen of them: group -> (users, their values of the metric); the last edge has no end.
+
+        Raises: ValueError for edges that do not rise from 0 or more.
+        """
+        edges = list(edges)
+        if not edges or edges[0] < 0 or any(low >= high for low, high in zip(edges, edges[1:])):
+            raise ValueError(f"edges are numbers of interactions that rise, e.g. (0, 20, 80, 100); got {edges}")
         values = self._column(metric)
-        group = np.searchsorted(ACTIVITY_EDGES, activity, side="right") - 1
-        rows = []
-        for place in np.unique(group):
-            low, *after = ACTIVITY_EDGES[place:]
+        place_of = np.searchsorted(edges, self.seen.user_counts[self.users], side="right") - 1
+        found = {}
+        for place in np.unique(place_of[place_of >= 0]):
+            low, *after = edges[place:]
             name = f"{low}+" if not after else str(low) if after[0] == low + 1 else f"{low}–{after[0] - 1}"
-            chosen = values[group == place]
-            ends = bootstrap_intervals(chosen[:, None])[0]
-            rows.append((name, len(chosen), float(chosen.mean(dtype=np.float64)), *ends))
-        return pd.DataFrame(rows, columns=["group", "users", "value", "low", "high"])
+            inside = place_of == place
+            found[name] = self.users[inside], values[inside]
+        return found
 
     def by_popularity(self, k: int) -> pd.DataFrame:
         """Share of the held-out rows that stand in the first k places, by how popular their item is in `seen`.
 
         Columns: group, rows (held-out rows of such items), value (share of them found).
         """
-        counts = self.seen.item_counts
-        order = np.argsort(-counts, kind="stable")
-        share = np.empty(len(counts))
-        share[order] = (np.arange(len(counts)) + 0.5) / len(counts)
-        group = np.clip(np.searchsorted(POPULARITY_EDGES, share, side="right") - 1, 0, len(POPULARITY_EDGES) - 2)
-        group[counts == 0] = len(POPULARITY_EDGES) - 1
-        names = ["top 1 %", "1–5 %", "5–20 %", "other 80 %", "never seen"]
+        group, names = self._popularity_of_items(), POPULARITIES
         held = np.bincount(group[self.held_out.items], minlength=len(names))
         found = np.bincount(group[self.ranked[:, :k][self.hits[:, :k]]], minlength=len(names))
         rows = [(name, n, found[i] / n) for i, (name, n) in enumerate(zip(names, held)) if n]
         return pd.DataFrame(rows, columns=["group", "rows", "value"])
+
+    def _popularity_of_items(self) -> np.ndarray:
+        """(n_items,) places in POPULARITIES."""
+        counts = self.seen.item_counts
+        share = np.empty(len(counts))
+        share[np.argsort(-counts, kind="stable")] = (np.arange(len(counts)) + 0.5) / len(counts)
+        group = np.clip(np.searchsorted(POPULARITY_EDGES, share, side="right") - 1, 0, len(POPULARITY_EDGES) - 2)
+        group[counts == 0] = len(POPULARITIES) - 1
+        return group
 
     def slices(self, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Recall at k where there is much, little or nothing to go by: slice -> (users, their values).
@@ -148,15 +158,26 @@ class Report:
             users (U',) int64 indexes rising, values (U',) float64, in the order of SLICES.
         """
         held, known = self.held_out, self.seen.user_counts
+        of_user, of_item = np.divmod(held.pair_keys, held.n_items)
+        slice_of = np.select([self.seen.item_counts[of_item] == 0, known[of_user] == 0, known[of_user] <= FEW], [3, 2, 1], 0)
+        return self._recall_of_rows(slice_of, SLICES, k)
+
+    def popularity_groups(self, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """Recall at k of the held-out rows whose item is of one popularity (as by_popularity, a value a user); as slices()."""
+        group_of = self._popularity_of_items()
+        return self._recall_of_rows(group_of[self.held_out.pair_keys % self.held_out.n_items], POPULARITIES, k)
+
+    def _recall_of_rows(self, group_of: np.ndarray, names: Sequence[str], k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """group_of: of each held-out row, in the order of the pair keys."""
+        held = self.held_out
         found = np.zeros(len(held), dtype=bool)
         users, places = np.nonzero(self.hits[:, :k])
         hit_keys = self.users[users] * held.n_items + self.ranked[users, places]
-        found[np.searchsorted(held.pair_keys, hit_keys)] = True  # in the order of the pair keys
-        of_user, of_item = np.divmod(held.pair_keys, held.n_items)
-        slice_of = np.select([self.seen.item_counts[of_item] == 0, known[of_user] == 0, known[of_user] <= FEW], [3, 2, 1], 0)
+        found[np.searchsorted(held.pair_keys, hit_keys)] = True
+        of_user = held.pair_keys // held.n_items
         values = {}
-        for place, name in enumerate(SLICES):
-            inside = slice_of == place
+        for place, name in enumerate(names):
+            inside = group_of == place
             asked = np.bincount(of_user[inside], minlength=held.n_users)
             there = np.flatnonzero(asked)
             if len(there):
@@ -165,10 +186,7 @@ class Report:
 
     def by_slice(self, k: int) -> pd.DataFrame:
         """The means of slices(k). Columns: group, users, value, low, high."""
-        rows = []
-        for name, (users, values) in self.slices(k).items():
-            rows.append((name, len(users), float(values.mean()), *bootstrap_intervals(values[:, None])[0]))
-        return pd.DataFrame(rows, columns=["group", "users", "value", "low", "high"])
+        return _means(self.slices(k))
 
     def summary(self) -> dict[str, Any]:
         """Everything but the per-user values, ready for metrics.json; the slices at the first k."""
@@ -188,6 +206,12 @@ class Report:
     def __repr__(self) -> str:
         figures = ", ".join(f"{name} {self.mean(name):.4f}" for name in list(self.values)[:3])
         return f"Report({self.kind}: {len(self.users):,} users, {figures}, ...)"
+
+
+def _means(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:
+    """group -> (users, values). Columns: group, users, value, low, high."""
+    rows = [(name, len(users), float(v.mean(dtype=np.float64)), *bootstrap_intervals(v[:, None])[0]) for name, (users, v) in groups.items()]
+    return pd.DataFrame(rows, columns=["group", "users", "value", "low", "high"])
 
 
 class Evaluator:

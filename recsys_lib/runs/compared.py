@@ -13,6 +13,7 @@ import pandas as pd
 from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset, Template
 from recsys_lib.display.plots import Plot, model_comparison, recall_by_group
+from recsys_lib.evaluation.compare import compare, overlap
 from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
 from recsys_lib.runs.folder import RunFolder, all_runs, finished_runs
 from recsys_lib.runs.trained import identity, lists_frame, load_model
@@ -87,6 +88,10 @@ class Comparison:
     def by_popularity(self) -> pd.DataFrame:
         """Share of the held-out rows found, by the popularity of their item: columns model, group, rows, value."""
         return self._grouped(lambda report: report.by_popularity(int(self.metric.split("@")[1])))
+
+    def differences(self, by: str = "", **more: Any) -> pd.DataFrame:
+        """Every pair of models, and whether the difference is more than luck: see evaluation.compare."""
+        return compare(self.reports, self.metric, by=by, **more)
 
     def _grouped(self, of) -> pd.DataFrame:
         order = self.table()["model"][:MOST_MODELS]
