@@ -140,9 +140,9 @@ class SubmissionChange:
 
     def __str__(self) -> str:
         tables = {
-            "": self.table().to_string(index=False, header=False),
+            "": "\n".join(f"{what:30}{value}" for what, value in self.table().itertuples(index=False)),
             "For whom (rows of the user in the log)": _shown(
-                self.by_activity(), changed="{:.0%}", overlap="{:.3f}", swapped="{:.2f}"
+                self.by_activity(), changed="{:.1%}", overlap="{:.3f}", swapped="{:.2f}"
             ),
             "To what (popularity in the log)": _shown(self.by_popularity()),
             "Gained and lost most": _shown(self.items(), change="{:+,d}"),
@@ -254,7 +254,7 @@ def _within(lists: np.ndarray, others: np.ndarray) -> np.ndarray:
 
 
 def _of(n: int, total: int) -> str:
-    return f"{int(n):,} of {total:,} ({n / total:.0%})"
+    return f"{int(n):,} of {total:,} ({100 * n / total:.3g}%)"  # 99.8 % is not all
 
 
 def _shown(table: pd.DataFrame, **formats: str) -> str:
