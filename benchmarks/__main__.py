@@ -5,6 +5,7 @@
     python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
     python -m benchmarks popularity --data DIR --models a,b --powers 0,0.25,0.5,1 --json FILE
+    python -m benchmarks contest-validation --contests N --json FILE [--data DIR]
     python -m benchmarks feature-worth --model NAME --seeds N --minutes N --json FILE
     python -m benchmarks readme
 """
@@ -15,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.contest_validation import MODELS, run_contest_validation
 from benchmarks.eda import run_eda
 from benchmarks.feature_worth import run_feature_worth
 from benchmarks.popularity import run_popularity
@@ -115,6 +117,12 @@ def main(arguments: list[str] | None = None) -> int:
     worth.add_argument("--minutes", type=float, default=2.0, help="of each study (default 2)")
     worth.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
     worth.set_defaults(do=lambda options: run_feature_worth(options.model, options.seeds, options.minutes, options.json))
+    contest = verbs.add_parser("contest-validation", help="how far each split's estimate lies from the hidden score of drawn contests")
+    contest.add_argument("--data", type=Path, help="folder of a data set with timestamps (default: a SYNTHETIC log in which tastes drift)")
+    contest.add_argument("--contests", type=int, default=20, help="contests 0..N-1, each with a hidden rule and size of its own (default 20)")
+    contest.add_argument("--models", default=MODELS, help="names with options as in quality; two or more, among which validation chooses")
+    contest.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    contest.set_defaults(do=lambda options: run_contest_validation(options.data, options.models, options.contests, options.json))
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)
