@@ -194,10 +194,13 @@ def contest_split(interactions: Interactions, *, n_random: int, last: bool = Fal
     """Hold out of each user what a contest is believed to hide: n random rows, or the last and n random ones.
 
     For test, and as many again for validation by the same rule: the last row is then the last of those that are left.
-    Recall depends on how many rows must be found, so a guess of that number is worth more than any other guess.
-    leave_k_out keeps the short histories whole; here everybody is asked, as a host asks everybody: of c rows test takes
-    at most (c + 1) // 3 and validation at most c // 3, the last one first, so that train keeps a third and at least one.
-    Where all have 3 n rows and more, n random ones are the rows of leave_k_out; with one, those of leave_one_out.
+    A wrong rule misleads most, since the last rows are hard to find; a wrong number does beyond the k places of a list, where
+    more answers make truncated recall easier; and each row held out is one less to learn from. The benchmark
+    contest-validation measures all three.
+
+    leave_k_out keeps short histories whole; here everybody is asked, as a host asks everybody: of c rows test takes at most
+    (c + 1) // 3 and validation at most c // 3, the last one first, so that train keeps a third and at least one. Where all
+    have 3 n rows and more, n random ones are the rows of leave_k_out; with n = 1, those of leave_one_out.
 
     Args:
         n_random: random rows, 1 or more.

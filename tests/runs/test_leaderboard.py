@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys_lib.__main__ import main
 from recsys_lib.runs import leaderboard as module
 from recsys_lib.runs.folder import RunFolder
 from recsys_lib.runs.leaderboard import FILE, NAMES, leaderboard_report, log_scores, log_submission, read_leaderboard
@@ -269,3 +270,18 @@ def test_the_figure_has_a_colour_a_split_and_the_line_of_equal_scores():
     legend = [text.get_text() for text in figure.axes[1].get_legend().get_texts()]
     assert "faithful (Spearman 1.00)" in legend
     assert figure.png().startswith(b"\x89PNG")
+
+
+def test_submissions_without_a_leaderboard_score_are_drawn_as_none():
+    report = leaderboard_report(log_of(waiting=[(0.1, NONE, NONE)]))
+    assert not report.table.size and not report.figure().axes[0].collections
+
+
+def test_the_command_tells_the_report_and_draws_it(tmp_path, capsys):
+    for n, (validation, public, _) in enumerate(FAITHFUL):
+        log_submission(tmp_path, f"s{n}.csv", validation=validation, public=public, **ASKED)
+    assert main(["leaderboard", "--runs", str(tmp_path), "--figure", str(tmp_path / "board.png")]) == 0
+    assert str(leaderboard_report(read_leaderboard(tmp_path))) in capsys.readouterr().out
+    assert (tmp_path / "board.png").read_bytes().startswith(b"\x89PNG")
+    assert main(["leaderboard", "--runs", str(tmp_path / "empty")]) == 2
+    assert "no submission is logged in empty/leaderboard.csv; log_submission" in capsys.readouterr().err

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from recsys_lib.__main__ import main
 from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.ids import IdMap
@@ -129,3 +130,15 @@ def test_the_file_at_fault_is_named(tmp_path):
         compare_submissions(path, AFTER, DATASET)
     with pytest.raises(FileNotFoundError, match="no file gone.csv"):
         compare_submissions(tmp_path / "gone.csv", AFTER, DATASET)
+
+
+def test_the_command_tells_all_of_it(tmp_path, capsys):
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "interactions.csv").write_text("user_id,item_id\nu1,a\nu1,b\nu2,c\nu2,d\n", encoding="utf-8")
+    for name, of_second in (("old.csv", "a"), ("new.csv", "b")):
+        (tmp_path / name).write_text(f"user_id,item_id\nu1,c\nu2,{of_second}\n", encoding="utf-8")
+    assert main(["compare-submissions", str(tmp_path / "old.csv"), str(tmp_path / "new.csv"), "--data", str(data)]) == 0
+    said = capsys.readouterr().out
+    assert "1 of 2 (50%) users get other items" in said and "Gained and lost most" in said
+    assert main(["compare-submissions", str(tmp_path / "old.csv"), str(tmp_path / "no.csv"), "--data", str(data)]) == 2
