@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     quality.add_argument(
         "--protocol",
         default="fraction",
-        help="a split by its name (fraction, leave_one_out_last, leave_10_out_random, temporal, temporal_per_user, user_holdout); "
+        help="a split by its name (fraction, leave_one_out_last, leave_10_out_random, contest_10_random, temporal, temporal_per_user, user_holdout); "
         "k_fold (five folds a seed); published (the data set's own split, with its candidates); "
         "NAME+99 ranks among 99 sampled candidates",
     )

@@ -8,7 +8,7 @@
 A team has few submissions and many ideas, so it chooses on validation; that is safe only as far as validation puts the
 submissions in the leaderboard's order. Spearman and Kendall count the order, bias the distance (validation - leaderboard).
 A steady bias is harmless; a split with a small bias and no correlation is not. The file is a plain CSV which may be edited by
-hand; it is written whole or not at all, and a row that cannot be right is refused with its line.
+hand and may have columns of one's own; it is written whole or not at all, and a row that cannot be right is refused with its line.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def log_submission(
         log = read_leaderboard(folder)
         same = (log[KEY] == new.loc[0, KEY]).all(axis=1)
         if same.any():
-            new[list(SCORES)] = new[list(SCORES)].combine_first(log.loc[same, list(SCORES)].reset_index(drop=True))
+            new = new.combine_first(log[same].reset_index(drop=True))[log.columns]
         # An empty frame among those joined would decide their types.
         log = pd.concat([part for part in (log[~same], new) if len(part)], ignore_index=True)
         return _write(folder, _spread(log, row["submission"], row["member"], _given(public, private)))
@@ -130,7 +130,7 @@ def read_leaderboard(folder: str | Path) -> pd.DataFrame:
     if len(frames) < 2:
         return frames[0] if frames else _frame([])
     # Of each score the first that is known: the file itself has the first word.
-    return pd.concat(frames, ignore_index=True).groupby(KEY, sort=False)[list(SCORES)].first().reset_index()[NAMES]
+    return pd.concat(frames, ignore_index=True).groupby(KEY, sort=False).first().reset_index()
 
 
 def _read(path: Path) -> pd.DataFrame:
@@ -139,7 +139,7 @@ def _read(path: Path) -> pd.DataFrame:
     if len(filled) == 1 and lines[filled[0] - 1].split(",") == NAMES:  # a header, and nothing logged yet
         return _frame([])
     frame, _ = read_table(path, _COLUMNS)
-    frame = _frame(frame[NAMES].to_dict("records"))
+    frame = _frame(frame.to_dict("records"))
     _check(frame, path.name, filled[1:])
     return frame
 
@@ -176,7 +176,8 @@ def _contradictions(frame: pd.DataFrame, rows_in_file: np.ndarray) -> Iterator[s
 
 
 def _frame(rows: list[dict]) -> pd.DataFrame:
-    frame = pd.DataFrame(rows, columns=NAMES)
+    frame = pd.DataFrame(rows)
+    frame = frame.reindex(columns=[*NAMES, *(name for name in frame if name not in NAMES)])
     for name in KEY:
         frame[name] = frame[name].where(frame[name].notna(), "").astype(str).str.strip()
     return frame.astype({name: float for name in SCORES})

@@ -104,6 +104,18 @@ def test_a_copy_made_by_the_drive_is_read_and_the_file_itself_has_the_first_word
     assert log["public"].tolist()[:2] == [0.19, 0.25]
 
 
+def test_columns_of_ones_own_are_kept(tmp_path):
+    (tmp_path / FILE).write_text(f"{','.join(NAMES)},note\na.csv,지우,fraction,recall@10,0.2,,,λ = 300\n", encoding="utf-8")
+    log_submission(tmp_path, "b.csv", validation=0.1, **ASKED)
+    log_submission(tmp_path, "a.csv", split="fraction", metric="recall@10", validation=0.21, member="지우")
+    log = log_scores(tmp_path, "a.csv", public=0.2).set_index("submission")
+    assert log.loc["a.csv", ["validation", "public", "note"]].tolist() == [0.21, 0.2, "λ = 300"]
+    assert (
+        read_leaderboard(tmp_path)["note"].tolist()[-1] == "λ = 300"
+        and len(leaderboard_report(read_leaderboard(tmp_path)).table) == 1
+    )
+
+
 def test_what_excel_makes_of_the_file_is_read(tmp_path):
     text = "submission,member,split,metric,validation,public,private\r\na.csv,지우,fraction,recall@10,0.2,0.19,\r\n,,,,,,\r\n"
     (tmp_path / FILE).write_bytes(text.encode("cp949"))
