@@ -26,6 +26,7 @@ SEED = 7  # of the split: the one that the models were trained with
 SPLIT = "leave_one_out_random"  # likewise
 K = 5  # length of the lists
 RUNS = []  # names of run folders; empty: the newest finished training of every model on this data and split
+BLEND = False  # also weigh their lists against one another; a blend that is best on validation is what gets submitted
 FEATURE_MINUTES = 0  # minutes to find out which features help, and for whom; 0: do not ask
 FEATURE_MODEL = "ease"  # whose features: ease is quick; neumf and multi_dae are trained several times for each feature
 SUBMIT = True  # refit the best model on every row and write submission.csv
@@ -63,6 +64,7 @@ import pandas as pd
 
 from recsys_lib import (
     RunFolder,
+    blend_runs,
     compare_runs,
     feature_worth,
     finish_evaluation,
@@ -79,7 +81,7 @@ from recsys_lib import (
 )
 from recsys_lib.display.fonts import keep_hangul
 
-parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "FEATURE_MINUTES", "FEATURE_MODEL", "SUBMIT")}
+parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "BLEND", "FEATURE_MINUTES", "FEATURE_MODEL", "SUBMIT")}
 
 # %% [markdown]
 # ## The runs · 비교할 실행
@@ -95,6 +97,24 @@ runs = runs_to_compare(ws.runs_dirs, dataset, split, RUNS)
 print(dataset.title, *(run.name for run in runs), sep="\n")
 
 # %% [markdown]
+# ## A blend of them · 여러 모델을 섞기
+#
+# Models that err differently are better together. The weights are found on validation and judged there on users who did not choose
+# them; where the gain is inside the noise it says so. The blend is a run like any other. To blend, set `BLEND = True` above.
+#
+# 서로 다르게 틀리는 모델은 섞으면 더 좋아집니다. 가중치는 검증 데이터에서 찾고, 그 가중치를 고르지 않은 사용자로 평가합니다. 이득이 오차
+# 범위 안이면 그렇다고 알려 줍니다. 위에서 `BLEND = True`로 정하면 실행됩니다.
+
+# %%
+if BLEND:
+    blended = blend_runs(
+        runs, dataset, split, metric=f"recall@{K}", runs_dir=ws.runs_dir, member=ws.member, publish_to=ws.publish_to
+    )
+    runs = [*(run for run in runs if run.model != "blend"), blended.run]
+    print(blended.sentence(), blended.run.said_at_the_end(), sep="\n")
+    display(blended.table())
+
+# %% [markdown]
 # ## One table · 하나의 표
 #
 # Every user, the whole catalogue, everything known masked. · 모든 사용자, 전체 아이템, 이미 아는 아이템은 제외합니다.
@@ -105,13 +125,26 @@ print(comparison.caption)
 comparison.table()
 
 # %% [markdown]
+# ## Is it more than luck? · 우연이 아닌 차이인가?
+#
+# Every pair of models, the better one first, paired over the users; intervals and p hold for all pairs at once. By group of users or
+# items: `comparison.differences("activity")`, `"popularity"`, `"slice"`.
+#
+# 모든 모델 쌍을 같은 사용자끼리 비교합니다(앞이 더 좋은 모델). 신뢰 구간과 p 값은 비교 횟수를 반영해 보정했습니다. 사용자나 아이템 그룹별로는
+# `comparison.differences("activity")`처럼 봅니다.
+
+# %%
+if len(runs) > 1:
+    display(comparison.differences()[["model", "other", "difference", "low", "high", "p", "effect_size", "verdict"]])
+
+# %% [markdown]
 # ## For whom, and for which items? · 어떤 사용자, 어떤 아이템에 강한가?
 #
 # A model that leads on average may lose among the quiet users or the rare items. Warm: users with three rows or more; sparse: one
-# or two; cold users: none; cold items: chosen by nobody before, whoever asks.
+# or two; cold users: none; cold items: chosen by nobody before, whoever asks. Models whose lists share little are worth blending.
 #
 # 평균이 높아도 활동이 적은 사용자나 드문 아이템에는 약할 수 있습니다. warm은 이력이 3개 이상, sparse는 1~2개, cold users는 이력이
-# 없는 사용자이고, cold items는 아무도 선택한 적이 없는 아이템입니다.
+# 없는 사용자이고, cold items는 아무도 선택한 적이 없는 아이템입니다. 추천 목록이 적게 겹치는 모델끼리는 섞어 볼 만합니다.
 
 # %%
 run = RunFolder.open_or_create(RUN_DIR, ws.runs_dir, kind="evaluation", model="evaluation", member=ws.member, publish_to=ws.publish_to)

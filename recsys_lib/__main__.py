@@ -1,4 +1,4 @@
-"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE | compare-submissions FIRST SECOND | leaderboard | feature-worth --model NAME --minutes N --json FILE"""
+"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE | compare-submissions FIRST SECOND | leaderboard | feature-worth --model NAME ... | blend ..."""
 
 from __future__ import annotations
 
@@ -65,6 +65,16 @@ def _parser() -> argparse.ArgumentParser:
     worth.add_argument("--json", type=Path, required=True, help="the results; an older file is replaced")
     worth.add_argument("--figure", type=Path, help="a PNG")
     worth.set_defaults(do=_feature_worth, root=root)
+
+    blend = verbs.add_parser("blend", help="weigh the lists of trained runs against one another, and write the blend as a run")
+    blend.add_argument("runs", nargs="*", help="names of run folders (default: the newest finished training of every model)")
+    blend.add_argument("--data", type=Path, help="folder of a data set (default: csv/, and the SYNTHETIC sample where there is none)")
+    blend.add_argument("--runs-dir", type=Path, default=root / "runs", help="where the run folders are (default: runs/)")
+    blend.add_argument("--split", default="leave_one_out_random", help="the split that the runs were trained with, by its name")
+    blend.add_argument("--seed", type=int, default=7, help="of that split (default 7, as in the notebooks)")
+    blend.add_argument("--metric", default="recall@5", help="that chooses the weights (default recall@5)")
+    blend.add_argument("--scaling", default="", help="of a user's list: min-max, rank or softmax (default: what is best)")
+    blend.set_defaults(do=_blend, root=root)
     return parser
 
 
@@ -147,6 +157,27 @@ def _feature_worth(options: argparse.Namespace) -> int:
     print("\n" + found.table()[columns].to_string(index=False, float_format="{:.4f}".format) + "\n")
     print("\n".join(found.verdicts()["sentence"]))
     print(f"\n{found.headline()}.")
+    return 0
+
+
+def _blend(options: argparse.Namespace) -> int:
+    from recsys_lib.data.splits import make_split
+    from recsys_lib.runs.compared import compare_runs, runs_to_compare
+    from recsys_lib.studies.blending import blend_runs
+
+    dataset = _data_or_sample(options.data, options.root / "csv")
+    split = make_split(options.split, dataset.interactions, seed=options.seed)
+    runs = runs_to_compare(options.runs_dir, dataset, split, options.runs)
+    found = blend_runs(
+        runs, dataset, split, metric=options.metric, runs_dir=options.runs_dir, scaling=options.scaling, seed=options.seed
+    )
+    print(found.table().to_string(float_format="{:.4f}".format) + f"\n\n{found.sentence()}\n", flush=True)
+    comparison = compare_runs([*(run for run in runs if run.model != found.run.model), found.run], dataset, split, metric=options.metric)
+    pairs = comparison.differences()
+    of_blend = pairs[(pairs["model"] == found.run.model) | (pairs["other"] == found.run.model)]
+    columns = ["model", "other", "value", "other_value", "difference", "low", "high", "p", "verdict"]
+    print(f"On test. {comparison.caption}\n" + of_blend[columns].to_string(index=False, float_format="{:.4f}".format))
+    print(f"\nrun {found.run.name}; to submit it, name it in RUNS of 03_evaluate")
     return 0
 
 

@@ -415,6 +415,33 @@ def _comparison_sentence(table: pd.DataFrame, metric: str) -> str:
     )
 
 
+def list_overlap(table: pd.DataFrame, k: int, *, footer: str = "", synthetic: bool = False) -> Plot:
+    """How much of their lists each two models share.
+
+    Args:
+        table: (M, M) shares in 0..1, index and columns the models, two or more; see evaluation.compare.overlap.
+    """
+    if len(table) < 2 or list(table.index) != list(table.columns):
+        raise ValueError(f"the table needs a row and a column for each of two models or more; got {table.shape[0]} x {table.shape[1]}")
+    shares = table.to_numpy(dtype=float)
+    lower = np.tril_indices(len(table), -1)
+    least, most = (place(shares[lower]) for place in (np.argmin, np.argmax))
+    pair = [f"{table.index[lower[0][at]]} and {table.index[lower[1][at]]}" for at in (least, most)]
+    sentence = f"{pair[0]} share {shares[lower][least]:.0%} of their {k} places"
+    if least != most:
+        sentence = f"Of {k} places, {pair[1]} share {shares[lower][most]:.0%}, {pair[0]} {shares[lower][least]:.0%}"
+    figure = Plot(
+        sentence,
+        height=1.7 + 0.42 * len(table),
+        footer=" · ".join(filter(None, [footer, "mean over users of the share of places that both give to one item"])),
+        synthetic=synthetic,
+    )
+    with theme():
+        texts = [[f"{share:.0%}" for share in row] for row in shares]
+        heat_map(figure.subplots(), table, texts=texts, muted=np.eye(len(table), dtype=bool), limits=(0.0, max(shares[lower].max(), 0.01)))
+    return figure
+
+
 def recall_by_group(
     table: pd.DataFrame,
     metric: str,

@@ -95,7 +95,9 @@ def _check(reports: Mapping[str, Report], metric: str, by: str) -> None:
     if by not in GROUPINGS:
         raise ValueError(f"by must be one of {', '.join(map(repr, GROUPINGS))}; got {by!r}")
     if by in ("popularity", "slice") and not metric.startswith("recall@"):
-        raise ValueError(f"by {by} a user's held-out rows are counted, so the metric must be a recall, e.g. 'recall@10'; got {metric!r}")
+        raise ValueError(
+            f"by {by} a user's held-out rows are counted, so the metric must be a recall, e.g. 'recall@10'; got {metric!r}"
+        )
     first_name, first = next(iter(reports.items()))
     for name, report in reports.items():
         if not np.array_equal(report.held_out.pair_keys, first.held_out.pair_keys):

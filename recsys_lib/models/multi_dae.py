@@ -136,11 +136,42 @@ class MultinomialLoss(torch.autograd.Function):
         return of_hidden, of_weight, of_bias, None, None
 
 
-class MultiDAE(Recommender):
-    name = "multi_dae"
-    Config = MultiDAEConfig
+class Autoencoder(Recommender):
+    """What models that learn from users' rows share: how they are fed, and the first layer."""
+
     # An epoch of a thousand users is four steps: with the general patience, training would end while it still learns.
     training_defaults = {"epochs": 100, "batch_size": 256, "plateau_patience": 5, "early_stopping_patience": 12}
+
+    def prepare(self, train: Interactions, generator: torch.Generator) -> None:
+        super().prepare(train, generator)
+        self._history = train.history(self.device)
+
+    def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
+        users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing
+        order = users[torch.randperm(len(users), generator=generator, device=self.device)]
+        # All batch sizes at once, so that the loop never waits for the device.
+        totals = self._history.lengths[order].cpu().split(batch_size)
+        for part, total in zip(order.split(batch_size), totals):
+            yield UserRows(part, self._history.take(part, int(total.sum())))
+
+    def can_score(self, users: Tensor, history: History) -> Tensor:
+        return history.lengths > 0
+
+    def _embedded(self, history: History, embeddings: Tensor, dropout: float, keep: Tensor | None = None) -> Tensor:
+        """dropout(x_u / |x_u|) times (n_items, d) embeddings: (B, d). keep: (B,) bool, False: nothing of the user is seen."""
+        # x_u / |x_u| has the value |items|^-½ at each item of the row.
+        weights = history.lengths.clamp(min=1).to(torch.float32).rsqrt()[history.rows]  # (nnz,)
+        weights = F.dropout(weights, dropout, self.training)
+        if keep is not None:
+            weights = weights * keep[history.rows]
+        return F.embedding_bag(
+            history.items, embeddings, history.indptr, mode="sum", per_sample_weights=weights, include_last_offset=True
+        )
+
+
+class MultiDAE(Autoencoder):
+    name = "multi_dae"
+    Config = MultiDAEConfig
 
     def __init__(self, catalogue, config: MultiDAEConfig) -> None:
         super().__init__(catalogue, config)
@@ -198,20 +229,11 @@ class MultiDAE(Recommender):
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
-        self._history = train.history(self.device)
         self.known_items.copy_(torch.from_numpy(train.item_counts > 0))
         self.loss_weights = loss_weights(train, self.config.loss_popularity_power, self.device)
         self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._output_side = None
         self._user_map.prepare(train)
-
-    def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[UserRows]:
-        users = torch.nonzero(self._history.lengths > 0).flatten()  # users without rows teach nothing
-        order = users[torch.randperm(len(users), generator=generator, device=self.device)]
-        # All batch sizes at once, so that the loop never waits for the device.
-        totals = self._history.lengths[order].cpu().split(batch_size)
-        for part, total in zip(order.split(batch_size), totals):
-            yield UserRows(part, self._history.take(part, int(total.sum())))
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
@@ -278,18 +300,21 @@ class MultiDAE(Recommender):
 
     def _hidden(self, users: Tensor, history: History, of_items: Tensor | None) -> Tensor:
         """(B, widths[-1]): all layers but the output."""
-        # x_u / |x_u| has the value |items|^-½ at each item of the row.
-        weights = history.lengths.clamp(min=1).to(torch.float32).rsqrt()[history.rows]  # (nnz,)
-        weights = F.dropout(weights, self.config.dropout, self.training)
+        return self._after_first(self._first(users, history, of_items))
+
+    def _first(self, users: Tensor, history: History, of_items: Tensor | None) -> Tensor:
+        """(B, widths[0]): the first layer, before its tanh."""
+        keep = None
         if self.config.hide_history and self.training:
-            weights = weights * (torch.rand(len(users), device=weights.device) >= self.config.hide_history)[history.rows]
+            keep = torch.rand(len(users), device=self.device) >= self.config.hide_history
         embeddings = self.item_embeddings if of_items is None else self.item_embeddings + of_items
-        hidden = F.embedding_bag(
-            history.items, embeddings, history.indptr, mode="sum", per_sample_weights=weights, include_last_offset=True
-        )  # (B, widths[0])
+        hidden = self._embedded(history, embeddings, self.config.dropout, keep)
         if self.user_weights is not None:
             hidden = hidden + self.user_features[users] @ self.user_weights
-        hidden = torch.tanh(hidden + self.first_bias)
+        return hidden + self.first_bias
+
+    def _after_first(self, first: Tensor) -> Tensor:
+        hidden = torch.tanh(first)
         for layer in self.hidden:
             hidden = torch.tanh(layer(hidden))
         return hidden

@@ -12,7 +12,7 @@ import pandas as pd
 
 from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset, Template
-from recsys_lib.display.plots import Plot, model_comparison, recall_by_group
+from recsys_lib.display.plots import Plot, list_overlap, model_comparison, recall_by_group
 from recsys_lib.evaluation.compare import compare, overlap
 from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
 from recsys_lib.runs.folder import RunFolder, all_runs, finished_runs
@@ -93,23 +93,30 @@ class Comparison:
         """Every pair of models, and whether the difference is more than luck: see evaluation.compare."""
         return compare(self.reports, self.metric, by=by, **more)
 
+    def overlap(self) -> pd.DataFrame:
+        """How alike the lists of two models are at the metric's cut-off: see evaluation.compare."""
+        return overlap(self.reports, int(self.metric.split("@")[1]))
+
     def _grouped(self, of) -> pd.DataFrame:
         order = self.table()["model"][:MOST_MODELS]
         return pd.concat([of(self.reports[model]).assign(model=model) for model in order], ignore_index=True)
 
     def figures(self) -> dict[str, Plot]:
-        """model_comparison, by_activity, by_popularity."""
+        """model_comparison, by_activity, by_popularity; of two models or more also list_overlap."""
         points = [
             {"model": model, "mean": report.mean(self.metric), **dict(zip(("low", "high"), report.interval(self.metric)))}
             for model, report in self.reports.items()
         ]
         about = {"footer": self.caption, "synthetic": self.dataset.synthetic}
         popularity = self.by_popularity().rename(columns={"rows": "users"})
-        return {
+        drawn = {
             "model_comparison": model_comparison(pd.DataFrame(points), self.metric, **about),
             "by_activity": recall_by_group(self.by_activity(), self.metric, group_name="interactions seen of a user", **about),
             "by_popularity": recall_by_group(popularity, self.metric, group_name="popularity of the held-out item", **about),
         }
+        if len(self.reports) > 1:
+            drawn["list_overlap"] = list_overlap(self.overlap(), int(self.metric.split("@")[1]), **about)
+        return drawn
 
 
 def runs_to_compare(
@@ -174,6 +181,7 @@ def keep_evaluation(run: RunFolder, comparison: Comparison) -> dict[str, Plot]:
             "table": comparison.table(),
             "by_activity": comparison.by_activity(),
             "by_popularity": comparison.by_popularity(),
+            "differences": comparison.differences() if len(comparison.reports) > 1 else None,
             "best": comparison.best.name,
             "reports": {model: report.summary() for model, report in comparison.reports.items()},
         }

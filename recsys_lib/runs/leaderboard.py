@@ -140,7 +140,8 @@ def _read(path: Path) -> pd.DataFrame:
         return _frame([])
     frame, _ = read_table(path, _COLUMNS)
     frame = _frame(frame.to_dict("records"))
-    _check(frame, path.name, filled[1:])
+    # A value in several lines is somebody's note; rows are then counted without the empty ones.
+    _check(frame, path.name, filled[1:] if len(filled) == len(frame) + 1 else list(range(2, 2 + len(frame))))
     return frame
 
 

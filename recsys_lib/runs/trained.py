@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 
 from recsys_lib.data.catalogue import Catalogue
+from recsys_lib.data.files import replacing
 from recsys_lib.data.splits import Split
 from recsys_lib.datasets.base import Dataset
 from recsys_lib.display.plots import loss_against_recall, training_curves
 from recsys_lib.evaluation.evaluator import Report
 from recsys_lib.models import build_model
-from recsys_lib.models.base import Recommender
+from recsys_lib.models.base import Recommender, checked
+from recsys_lib.models.blend import Blend, BlendConfig
 from recsys_lib.runs.folder import RunFolder
 from recsys_lib.training.checkpoints import load_weights
 from recsys_lib.training.config import TrainConfig, train_config
 from recsys_lib.training.trainer import Trainer, TrainRecord
+
+BLEND = "blend"  # the model of a run that was made of other runs, see studies/blending.py
 
 
 def finish_training(
@@ -110,6 +115,8 @@ def load_model(run: RunFolder, dataset: Dataset, split: Split) -> Recommender:
                 f"run {run.name} was trained on {what.replace('_fingerprint', '')} {record[what]}, here it is {here}; "
                 "use the same files, SPLIT and SEED."
             )
+    if record["model"] == BLEND:
+        return _blend(record, [load_model(member, dataset, split) for member in members_of(run)])
     model = _build(record, dataset)
     trainer = Trainer(_settings(record))
     trainer.repeat(model, split.train, learning_rates=[])  # prepares; a closed form is whole again after this
@@ -127,9 +134,35 @@ def refit(run: RunFolder, dataset: Dataset) -> Recommender:
     record = _training_record(run)
     if record["data_fingerprint"] != data_fingerprint(dataset):
         raise ValueError(f"run {run.name} was trained on other data ({record['dataset']}); use the same files.")
+    if record["model"] == BLEND:
+        return _blend(record, [refit(member, dataset) for member in members_of(run)])
     model = _build(record, dataset)
     Trainer(_settings(record)).repeat(model, dataset.interactions, learning_rates=record["learning_rates"])
     return model.eval()
+
+
+def keep_members(run: RunFolder, members: Sequence[RunFolder]) -> None:
+    """Copy what a blend needs of its members into its folder, so that it stands alone wherever it is moved or published."""
+    for member in members:
+        for name in ("best.safetensors", "run.json"):  # the record last: with it the copy counts as whole
+            if (member.path / name).is_file():
+                with replacing(run.path / "members" / member.name / name) as part:
+                    part.write_bytes((member.path / name).read_bytes())
+
+
+def members_of(run: RunFolder) -> list[RunFolder]:
+    """The trainings that a blend is made of, in the order of its weights. Raises: ValueError where one is not there."""
+    members = [RunFolder(run.path / "members" / name) for name in run.record["parents"]]
+    missing = [member.name for member in members if not member.is_finished]
+    if missing:
+        raise ValueError(
+            f"the blend {run.name} lacks {', '.join(missing)} in its folder members/; was it copied whole? Publish it again, or blend anew."
+        )
+    return members
+
+
+def _blend(record: dict[str, Any], members: list[Recommender]) -> Recommender:
+    return Blend(members, checked(BlendConfig, record["model_config"], "option of a blend")).to(members[0].device).eval()
 
 
 def _training_record(run: RunFolder) -> dict[str, Any]:

@@ -195,3 +195,18 @@ def test_the_worth_of_many_features_says_how_many_are_not_drawn():
     assert figure.footer == "f · the 1 smallest of 4 features are not drawn" and "키워드" in figure.alt_text + str(figure.axes[0].get_yticklabels())
     with pytest.raises(ValueError, match="verdict"):
         plots.feature_worth(worths().drop(columns="verdict"), METRIC)
+
+
+# ---- overlap
+
+
+def test_the_sentence_names_the_most_and_the_least_alike():
+    models = ["ease", "multi_dae", "user_knn"]
+    table = pd.DataFrame([[1, 0.6, 0.3], [0.6, 1, 0.05], [0.3, 0.05, 1]], models, models)
+    figure = plots.list_overlap(table, 10, footer="toy")
+    assert figure.sentence == "Of 10 places, multi_dae and ease share 60%, user_knn and multi_dae 5%"
+    assert len(figure.png()) < plots.MAX_BYTES
+    two = plots.list_overlap(table.iloc[:2, :2], 5)
+    assert two.sentence == "multi_dae and ease share 60% of their 5 places"
+    with pytest.raises(ValueError, match="two models or more"):
+        plots.list_overlap(table.iloc[:1, :1], 5)

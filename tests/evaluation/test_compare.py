@@ -141,7 +141,9 @@ def test_what_cannot_be_compared_is_said(reports, split, market_catalogue):
         compare(reports, "ndcg@5", by="slice")
     with pytest.raises(ValueError, match="by must be one of"):
         compare(reports, "recall@5", by="country")
-    other = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate(Given(market_catalogue, np.random.random((60, 40)), split.train))
+    other = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate(
+        Given(market_catalogue, np.random.random((60, 40)), split.train)
+    )
     with pytest.raises(ValueError, match="other rows"):
         compare({"one": reports["one"], "other": other}, "recall@5")
 

@@ -172,7 +172,7 @@ def test_it_learns_what_popularity_cannot_know(name, precision, split, market_ca
         pytest.skip("a closed form")
     validate = Evaluator(split.validation, seen=split.train, ks=[5]).evaluate
     floor = validate(train(build_model("popularity", market_catalogue, seed=0), split, epochs=1)).mean("recall@5")
-    model = train(build_model(name, market_catalogue, seed=0), split, epochs=30, evaluate_every=5, early_stopping_patience=30, precision=precision)
+    model = train(build_model(name, market_catalogue, seed=0), split, epochs=60, evaluate_every=5, precision=precision)
     assert validate(model).mean("recall@5") > floor + 0.35
 
 

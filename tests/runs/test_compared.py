@@ -123,7 +123,19 @@ def test_groups_name_their_model_and_count_every_user(dataset, split, tmp_path):
     activity, popularity = comparison.by_activity(), comparison.by_popularity()
     assert activity.groupby("model")["users"].sum().to_dict() == {"ease": 60, "popularity": 60}
     assert popularity.groupby("model")["rows"].sum().to_dict() == {"ease": 60, "popularity": 60}
-    assert set(comparison.figures()) == {"model_comparison", "by_activity", "by_popularity"}
+    assert set(comparison.figures()) == {"model_comparison", "by_activity", "by_popularity", "list_overlap"}
+    alone = compare_runs(runs[:1], dataset, split, metric="recall@5")
+    assert set(alone.figures()) == {"model_comparison", "by_activity", "by_popularity"}
+
+
+def test_differences_and_overlap_are_those_of_the_reports(dataset, split, tmp_path):
+    runs = [trained(name, dataset, split, tmp_path) for name in ("ease", "popularity")]
+    comparison = compare_runs(runs, dataset, split, metric="recall@5")
+    pair = comparison.differences().iloc[0]
+    assert (pair["model"], pair["other"], pair["verdict"]) == ("ease", "popularity", "better")
+    assert pair["difference"] == pytest.approx(comparison.reports["ease"].mean("recall@5") - comparison.reports["popularity"].mean("recall@5"))
+    assert comparison.differences("activity")["group"].nunique() >= 1
+    assert 0 <= comparison.overlap().loc["ease", "popularity"] < 1
 
 
 # ---- what is written
