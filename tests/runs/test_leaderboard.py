@@ -117,7 +117,12 @@ def test_columns_of_ones_own_are_kept(tmp_path):
 
 
 def test_a_note_of_several_lines_is_read(tmp_path):
-    rows = [','.join([*NAMES, "note"]), 'a.csv,지우,fraction,recall@10,0.2,,,"two', 'lines"', "b.csv,지우,fraction,recall@10,0.1,,,"]
+    rows = [
+        ",".join([*NAMES, "note"]),
+        'a.csv,지우,fraction,recall@10,0.2,,,"two',
+        'lines"',
+        "b.csv,지우,fraction,recall@10,0.1,,,",
+    ]
     (tmp_path / FILE).write_text("\n".join(rows) + "\n", encoding="utf-8")
     assert read_leaderboard(tmp_path)["note"].tolist()[0] == "two\nlines"
 
