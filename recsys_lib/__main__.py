@@ -1,4 +1,4 @@
-"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE | compare-submissions A B | leaderboard | feature-worth ... | blend ..."""
+"""python -m recsys_lib batch NOTEBOOK YAML | check-submission | compare-submissions | leaderboard | feature-worth | blend ..."""
 
 from __future__ import annotations
 
