@@ -19,6 +19,7 @@ from pathlib import Path
 from benchmarks.contest_validation import MODELS, run_contest_validation
 from benchmarks.eda import run_eda
 from benchmarks.feature_worth import run_feature_worth
+from benchmarks.line_up import run_line_up
 from benchmarks.popularity import run_popularity
 from benchmarks.quality import FITS, Experiment, run_quality
 from benchmarks.readme import update_pages
@@ -123,6 +124,25 @@ def main(arguments: list[str] | None = None) -> int:
     contest.add_argument("--models", default=MODELS, help="names with options as in quality; two or more, among which validation chooses")
     contest.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
     contest.set_defaults(do=lambda options: run_contest_validation(options.data, options.models, options.contests, options.json))
+    line_up = verbs.add_parser("line-up", help="several models and their blend on one split: quality, cost, who is better")
+    line_up.add_argument("--data", type=Path, required=True, help="folder of a data set; an empty one gives the SYNTHETIC sample")
+    line_up.add_argument("--models", required=True, help="names with options as in quality; the first is what the others are held against")
+    line_up.add_argument("--seeds", type=int, default=1, help="seeds 0..N-1, of the splits, the weights and the training (default 1)")
+    line_up.add_argument("--protocol", default="fraction", help="a split by its name (default fraction)")
+    line_up.add_argument("--metric", default="ndcg@10", help="chooses epochs and weights on validation and leads the table")
+    line_up.add_argument("--runs", type=Path, required=True, help="folder for the run folders; what is trained there is taken again")
+    line_up.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    line_up.set_defaults(
+        do=lambda options: run_line_up(
+            options.data,
+            options.models,
+            options.seeds,
+            options.runs,
+            options.json,
+            protocol=options.protocol,
+            metric=options.metric,
+        )
+    )
     readme = verbs.add_parser("readme", help="put the tables of benchmarks/results into the README pages")
     readme.set_defaults(do=lambda _: update_pages())
     options = parser.parse_args(arguments)

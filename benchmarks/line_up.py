@@ -1,0 +1,227 @@
+"""The strongest line-up: several models on one split, their blend, and what each costs.
+
+    python -m benchmarks line-up --data DIR --models ease,multi_dae,user_knn --seeds 3 --runs FOLDER --json FILE
+
+Every model is a run folder as 02_train leaves it, the blend is made of their saved lists (studies/blending.py), and the test
+part is asked once. A difference is paired over the users; of several seeds its mean is shown with the error over users
+and seeds together. A seed that is in the file is not run again, and a run that is in the folder is not trained again.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.quality import ModelSpec
+from recsys_lib.data.files import replacing, write_text
+from recsys_lib.data.splits import Split, make_split
+from recsys_lib.datasets import Dataset, read_dataset
+from recsys_lib.display import plots
+from recsys_lib.evaluation.compare import overlap
+from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
+from recsys_lib.models import build_model
+from recsys_lib.runs.folder import RunFolder, finished_runs
+from recsys_lib.runs.trained import data_fingerprint, finish_training, identity, load_model
+from recsys_lib.studies.blending import blend_runs
+from recsys_lib.training.trainer import Trainer
+
+BLEND = "blend"
+KEPT = ("data", "data_fingerprint", "protocol", "metric", "seed", "models", "figures", "weights", "scaling", "sentence")
+
+
+def run_line_up(data: Path, models: str, n_seeds: int, runs_dir: Path, file: Path, *, protocol: str, metric: str) -> str:
+    """Measure the seeds that the file lacks; write the file, its table and its figure; return the table.
+
+    The first model is the one that all others are held against.
+
+    Raises: ValueError for an unknown model, protocol or metric, fewer than two models, or a file of something else.
+    """
+    specs = [ModelSpec.of(text) for text in re.split(r",(?![^\[]*\])", models)]
+    if len(specs) < 2 or n_seeds < 1:
+        raise ValueError(f"a line-up takes two models or more and a seed or more; got {models!r} and {n_seeds}")
+    for spec in specs:
+        spec.train_config(metric, 0)  # knows the metrics there are
+    dataset, results = read_dataset(data), _kept(file)
+    about = {"data": dataset.title, "data_fingerprint": data_fingerprint(dataset), "protocol": protocol, "metric": metric}
+    about["models"] = [str(spec) for spec in specs]
+    for name, value in about.items():
+        if results and results[0][name] != value:
+            raise ValueError(f"{file.name} holds results with {name} {results[0][name]}; asked were {value}. Give another --json")
+    for seed in range(n_seeds):
+        if seed in {result["seed"] for result in results}:
+            continue
+        split = make_split(protocol, dataset.interactions, seed=seed)
+        runs = [_run(spec, dataset, split, metric, seed, runs_dir) for spec in specs]
+        results.append(about | {"seed": seed} | _judged(dict(zip(about["models"], runs)), dataset, split, metric, runs_dir))
+        write_text(file, json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+        print(results[-1]["sentence"], flush=True)
+    table = markdown(results)
+    write_text(file.with_suffix(".md"), table)
+    with replacing(file.with_suffix(".png")) as part:
+        part.write_bytes(figure(results).png())
+    print("\n" + table)
+    return table
+
+
+def _kept(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    try:
+        results = json.loads(file.read_text(encoding="utf-8"))
+        _ = [[result[name] for name in KEPT] for result in results]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{file.name} does not hold results of this benchmark ({error!r}); give another --json") from error
+    return results
+
+
+def _run(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed: int, runs_dir: Path) -> RunFolder:
+    """The finished training of this model, seed and split in the folder, or a new one."""
+    model = build_model(spec.name, dataset.catalogue, seed=seed, **spec.model_options)
+    config = spec.train_config(metric, seed)
+    parameters = {"MODEL": str(spec), "METRIC": metric}
+    wanted = {name: value for name, value in identity(dataset, split).items() if name.endswith("fingerprint")}
+    for run in reversed(finished_runs(runs_dir, kind="training", **wanted)):
+        same_options = json.dumps(vars(model.config), default=list) == json.dumps(run.record["model_config"])
+        if run.model == spec.name and run.record["seed"] == seed and run.record["parameters"] == parameters and same_options:
+            return run
+    print(f"{spec} · {dataset.title} · {split.protocol} · seed {seed}", flush=True)
+    run = RunFolder.create(runs_dir, kind="training", model=spec.name, parameters=parameters)
+    ks = cut_offs(int(metric.split("@")[1]), dataset.catalogue.n_items)
+    record = Trainer(config, run).fit(
+        model, split.train, Evaluator(split.validation, seen=split.known_before_validation, ks=ks).evaluate
+    )
+    finish_training(run, model, record, dataset=dataset, split=split, config=config, seed=seed, parameters=parameters)
+    return run
+
+
+def _judged(runs: dict[str, RunFolder], dataset: Dataset, split: Split, metric: str, runs_dir: Path) -> dict[str, Any]:
+    blended = blend_runs(list(runs.values()), dataset, split, metric=metric, runs_dir=runs_dir)
+    evaluator = Evaluator(
+        split.test, seen=split.known_before_test, ks=cut_offs(int(metric.split("@")[1]), dataset.catalogue.n_items)
+    )
+    reports = {name: evaluator.evaluate(load_model(run, dataset, split)) for name, run in (runs | {BLEND: blended.run}).items()}
+    on_validation = {name: run.metrics["metrics"][metric]["mean"] for name, run in runs.items()}
+    best, first = max(on_validation, key=on_validation.get), next(iter(runs))
+    figures = {}
+    for name, report in reports.items():
+        figures[name] = {
+            "value": report.mean(metric),
+            "validation": on_validation.get(name, float(blended.values.mean())),
+            **_beside(report, reports[first], metric, "first"),
+            **_beside(report, reports[best], metric, "best"),
+            "train_seconds": (runs | {BLEND: blended.run})[name].record["seconds_training"],
+            "evaluate_seconds": report.seconds,
+        }
+    k = int(metric.split("@")[1])
+    return {
+        "figures": figures,
+        "best_single": best,
+        "weights": dict(zip(runs, blended.weights.values())),
+        "scaling": blended.scaling,
+        "sentence": blended.sentence(),
+        "overlap": overlap(reports, k).to_dict(),
+    }
+
+
+def _beside(report: Report, other: Report, metric: str, what: str) -> dict[str, float]:
+    difference = report.values[metric] - other.values[metric]
+    return {f"minus_{what}": float(difference.mean()), f"error_{what}": float(difference.std(ddof=1) / np.sqrt(len(difference)))}
+
+
+def summary(results: list[dict[str, Any]]) -> pd.DataFrame:
+    """A row a model, the blend last: value, deviation, ratio, minus_first and minus_best with their errors, weight, seconds."""
+    n, rows = len(results), []
+    for name in [*results[0]["models"], BLEND]:
+        of = pd.DataFrame([result["figures"][name] for result in results])
+        firsts = pd.Series([result["figures"][results[0]["models"][0]]["value"] for result in results])
+        row = {
+            "model": name,
+            "value": of["value"].mean(),
+            "deviation": of["value"].std(ddof=1),
+            "ratio": (of["value"] / firsts).mean(),
+        }
+        for what in ("first", "best"):
+            between = of[f"minus_{what}"].var(ddof=1) / n if n > 1 else 0.0
+            row[f"minus_{what}"] = of[f"minus_{what}"].mean()
+            row[f"error_{what}"] = float(np.sqrt((of[f"error_{what}"] ** 2).sum() / n**2 + between))
+        row["weight"] = np.nan if name == BLEND else np.mean([result["weights"][name] for result in results])
+        rows.append(row | {"train_seconds": of["train_seconds"].mean(), "evaluate_seconds": of["evaluate_seconds"].mean()})
+    return pd.DataFrame(rows)
+
+
+def markdown(results: list[dict[str, Any]]) -> str:
+    """The table for the README."""
+    frame, first = summary(results), results[0]
+    n, base, metric = len(results), first["models"][0], first["metric"]
+    blend = frame.iloc[-1]
+    bests = ", ".join(dict.fromkeys(result["best_single"] for result in results))
+    lines = [
+        f"{first['data']}, {first['protocol']}, full catalogue, {n} seed{'s' if n > 1 else ''}; fit: train, query and mask: train + "
+        f"validation; everything chosen on validation. Minus {base}: paired over the users, ± one error (users and seeds); ↑ or ↓: two "
+        "such errors leave zero outside. Weight: in the blend; its seconds of training are those of all it is made of.",
+        "",
+        f"| model | {metric} | ratio | minus {base} | weight | train s | score s |",
+        "|" + "---|" * 7,
+    ]
+    for row in frame.itertuples():
+        value = f"{row.value:.4f}" + ("" if np.isnan(row.deviation) else f" ± {row.deviation:.4f}")
+        minus = (
+            ""
+            if row.model == base
+            else f"{row.minus_first:+.4f} ± {row.error_first:.4f}{_mark(row.minus_first, row.error_first)}"
+        )
+        weight = "" if np.isnan(row.weight) else f"{row.weight:.2f}"
+        lines.append(
+            f"| {row.model} | {value} | {row.ratio:.3f} | {minus} | {weight} | {row.train_seconds:.0f} | {row.evaluate_seconds:.1f} |"
+        )
+    lines += [
+        "",
+        f"Blend minus the model that was best on validation ({bests}): {blend['minus_best']:+.4f} ± {blend['error_best']:.4f}"
+        f"{_mark(blend['minus_best'], blend['error_best'])} ({blend['minus_best'] / max(blend['error_best'], 1e-12):.1f} errors).",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _mark(difference: float, error: float) -> str:
+    return " ↑" if difference > 2 * error else " ↓" if difference < -2 * error else ""
+
+
+def figure(results: list[dict[str, Any]]) -> plots.Plot:
+    """Quality against cost: the metric beside seconds to train and to score everybody's whole catalogue."""
+    frame, first = summary(results), results[0]
+    best = frame.loc[frame["value"].idxmax()]
+    quick = frame[frame["value"] > 0.95 * best["value"]].sort_values("train_seconds").iloc[0]
+    title = f"{best['model']} is best ({first['metric']} {best['value']:.4f})"
+    if quick["model"] != best["model"]:
+        title += f"; {quick['model']} reaches {quick['value'] / best['value']:.0%} of that in {_seconds(quick['train_seconds'])} of training"
+    figure = plots.Plot(
+        title,
+        height=4.6,
+        footer=f"{first['data']} · {first['protocol']}, {len(results)} seed(s) · fit: train; query and mask: train + validation · "
+        "a blend costs what its models cost",
+        synthetic="SYNTHETIC" in first["data"],
+    )
+    with plots.theme():
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, column, label in zip(
+            panels, ("train_seconds", "evaluate_seconds"), ("seconds to train", "seconds to score all users")
+        ):
+            seconds = frame[column].clip(lower=0.01)
+            colours = [plots.ORANGE if name == BLEND else plots.BLUE for name in frame["model"]]
+            axes.scatter(seconds, frame["value"], color=colours, s=42, zorder=3)
+            for row, x in zip(frame.itertuples(), seconds):
+                axes.annotate(row.model, (x, row.value), xytext=(6, 4), textcoords="offset points", fontsize=8)
+            axes.set(xscale="log", xlabel=label)
+            axes.set_xlim(seconds.min() / 2, seconds.max() * 8)
+        panels[0].set_ylabel(first["metric"])
+        panels[0].set_ylim(0, 1.12 * frame["value"].max())
+    return figure
+
+
+def _seconds(seconds: float) -> str:
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:.0f} s"

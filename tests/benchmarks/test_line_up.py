@@ -1,0 +1,87 @@
+"""The benchmark of the line-up: what it measures, what it takes again, and that it goes on where it stopped."""
+
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import line_up as module
+from benchmarks.__main__ import main
+
+MODELS = "ease:regularisation=10,popularity,multi_dae:epochs=2:layers=[8]"
+
+
+@pytest.fixture
+def data(tmp_path):
+    """60 users of two tastes; of each taste's 40 items the first are chosen far more often."""
+    rng = np.random.default_rng(0)
+    chance = 1 / np.arange(1, 41)
+    lines = []
+    for user in range(60):
+        chosen = rng.choice(40, 10, replace=False, p=chance / chance.sum()) + 40 * (user % 2)
+        lines += [f"{user},{item}" for item in chosen]
+    folder = tmp_path / "data"
+    folder.mkdir()
+    (folder / "interactions.csv").write_text("\n".join(["user_id,item_id", *lines]) + "\n", encoding="utf-8")
+    return folder
+
+
+def run(data, file, *more, models=MODELS):
+    runs = str(file.parent / "runs")
+    return main(["line-up", "--data", str(data), "--json", str(file), "--models", models, "--metric", "ndcg@5", "--runs", runs, *more])
+
+
+def test_every_model_and_the_blend_have_a_row(data, tmp_path, capsys):
+    file = tmp_path / "out" / "line.json"
+    assert run(data, file) == 0
+    (result,) = json.loads(file.read_text(encoding="utf-8"))
+    names = ["ease regularisation=10", "popularity", "multi_dae epochs=2 layers=[8]", "blend"]
+    assert list(result["figures"]) == names
+    assert sum(result["weights"].values()) == pytest.approx(1)
+    first, popular, _, blend = result["figures"].values()
+    assert (first["minus_first"], first["error_first"]) == (0, 0)
+    assert popular["minus_first"] == pytest.approx(popular["value"] - first["value"])
+    assert blend["minus_best"] == pytest.approx(blend["value"] - result["figures"][result["best_single"]]["value"])
+    assert result["best_single"] == max(names[:3], key=lambda name: result["figures"][name]["validation"])
+    table = file.with_suffix(".md").read_text(encoding="utf-8")
+    assert table in capsys.readouterr().out and table == module.markdown([result])
+    assert "| popularity | " in table and "Blend minus the model that was best on validation" in table
+    assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_is_trained_is_taken_again_and_what_is_measured_is_not_run_again(data, tmp_path, capsys):
+    file = tmp_path / "line.json"
+    assert run(data, file) == 0
+    before = file.read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert run(data, file) == 0
+    assert file.read_text(encoding="utf-8") == before
+    file.unlink()
+    assert run(data, file) == 0
+    assert "· seed 0" not in capsys.readouterr().out  # no model was trained a second time
+    again, once = json.loads(file.read_text(encoding="utf-8"))[0], json.loads(before)[0]
+    assert {name: row["value"] for name, row in again["figures"].items()} == {name: row["value"] for name, row in once["figures"].items()}
+    assert run(data, file, "--seeds", "2") == 0
+    assert [result["seed"] for result in json.loads(file.read_text(encoding="utf-8"))] == [0, 1]
+    assert "2 seeds" in file.with_suffix(".md").read_text(encoding="utf-8")
+
+
+def test_other_models_want_another_file(data, tmp_path, capsys):
+    file = tmp_path / "line.json"
+    assert run(data, file, models="ease,popularity") == 0
+    assert run(data, file, models="popularity,ease") == 2
+    assert "holds results with models" in capsys.readouterr().err
+    assert run(data, tmp_path / "other.json", models="ease") == 2
+    assert "two models or more" in capsys.readouterr().err
+
+
+def test_the_mean_of_several_seeds_has_the_error_of_users_and_seeds():
+    def result(seed, difference):
+        row = {"value": 0.3, "minus_first": 0.0, "error_first": 0.0, "minus_best": 0.0, "error_best": 0.0, "train_seconds": 1.0, "evaluate_seconds": 1.0}
+        other = row | {"value": 0.3 + difference, "minus_first": difference, "error_first": 0.003}
+        return {"seed": seed, "models": ["a", "b"], "figures": {"a": row, "b": other, "blend": other}, "weights": {"a": 0.5, "b": 0.5}}
+
+    row = module.summary([result(0, 0.01), result(1, 0.03)]).iloc[1]
+    assert row["minus_first"] == pytest.approx(0.02)
+    between = np.var([0.01, 0.03], ddof=1) / 2
+    assert row["error_first"] == pytest.approx(np.sqrt(2 * 0.003**2 / 4 + between))
