@@ -5,6 +5,7 @@
     python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
     python -m benchmarks popularity --data DIR --models a,b --powers 0,0.25,0.5,1 --json FILE
+    python -m benchmarks contest-validation --contests N --json FILE [--data DIR]
     python -m benchmarks feature-worth --model NAME --seeds N --minutes N --json FILE
     python -m benchmarks readme
 """
@@ -15,6 +16,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from benchmarks.contest_validation import MODELS, run_contest_validation
 from benchmarks.eda import run_eda
 from benchmarks.feature_worth import run_feature_worth
 from benchmarks.line_up import run_line_up
@@ -37,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
     quality.add_argument(
         "--protocol",
         default="fraction",
-        help="a split by its name (fraction, leave_one_out_last, leave_10_out_random, temporal, temporal_per_user, user_holdout); "
+        help="a split by its name (fraction, leave_one_out_last, leave_10_out_random, contest_10_random, temporal, temporal_per_user, user_holdout); "
         "k_fold (five folds a seed); published (the data set's own split, with its candidates); "
         "NAME+99 ranks among 99 sampled candidates",
     )
@@ -116,6 +118,12 @@ def main(arguments: list[str] | None = None) -> int:
     worth.add_argument("--minutes", type=float, default=2.0, help="of each study (default 2)")
     worth.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
     worth.set_defaults(do=lambda options: run_feature_worth(options.model, options.seeds, options.minutes, options.json))
+    contest = verbs.add_parser("contest-validation", help="how far each split's estimate lies from the hidden score of drawn contests")
+    contest.add_argument("--data", type=Path, help="folder of a data set with timestamps (default: a SYNTHETIC log in which tastes drift)")
+    contest.add_argument("--contests", type=int, default=20, help="contests 0..N-1, each with a hidden rule and size of its own (default 20)")
+    contest.add_argument("--models", default=MODELS, help="names with options as in quality; two or more, among which validation chooses")
+    contest.add_argument("--json", type=Path, required=True, help="the results; what is in it already is not run again")
+    contest.set_defaults(do=lambda options: run_contest_validation(options.data, options.models, options.contests, options.json))
     line_up = verbs.add_parser("line-up", help="several models and their blend on one split: quality, cost, who is better")
     line_up.add_argument("--data", type=Path, required=True, help="folder of a data set; an empty one gives the SYNTHETIC sample")
     line_up.add_argument("--models", required=True, help="names with options as in quality; the first is what the others are held against")

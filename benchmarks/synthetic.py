@@ -4,7 +4,8 @@
     taste        users and items belong to clusters; most of a user's rows are of the user's own cluster
     activity     log-normal lengths of histories
 
-No Python loop over users: ten million rows take seconds.
+No Python loop over users: ten million rows take seconds. drifting_log is another world, small and with time: films come out,
+are seen and pass, and tastes move.
 """
 
 from __future__ import annotations
@@ -63,6 +64,41 @@ def synthetic_log(size: Size, seed: int = 0) -> Interactions:
     keys = _pair_keys(size, seed)
     np.random.default_rng([seed, 2]).shuffle(keys)
     return Interactions(keys // size.n_items, keys % size.n_items, size.n_users, size.n_items)
+
+
+def drifting_log(n_users: int = 600, n_items: int = 500, seed: int = 0) -> Interactions:
+    """A log with timestamps in which the last rows of a user are not like the others, 33 to 120 rows a user.
+
+    An item comes out at some moment of a year, not all during it, and is chosen the less the longer that is past; a user
+    is active for a part of the year, leaves one cluster for another meanwhile, and never chooses an item twice.
+    """
+    rng = np.random.default_rng([seed, 6])
+    lengths = np.minimum(33 + rng.negative_binomial(1, 1 / 31, n_users), 120)
+    begins = rng.uniform(0, 0.6, n_users)
+    moments = np.sort(begins[:, None] + rng.uniform(0.1, 1 - begins)[:, None] * rng.random((n_users, lengths.max())), 1)
+    released = rng.uniform(-1.0, 0.9, n_items)
+    loved = rng.lognormal(sigma=0.8, size=n_items)
+    n_clusters = 10
+    of_item, (early, late) = rng.permutation(n_items) % n_clusters, rng.integers(0, n_clusters, (2, n_users))
+    free = np.ones((n_users, n_items), dtype=bool)
+    users, items, times = [], [], []
+    for step in range(lengths.max()):  # everybody draws at once
+        now = moments[:, step, None]
+        cluster = np.where(rng.random(n_users) < step / lengths, late, early)
+        age = now - released
+        likely = loved * np.exp(-age / 0.5) * np.where(of_item == cluster[:, None], 12.0, 1.0)
+        # Who has had all that is out takes anything: an item is never chosen twice.
+        likely = np.where(free, np.where(age >= 0, likely, 1e-12), 0.0)
+        place = likely.cumsum(1)
+        chosen = (place < rng.random((n_users, 1)) * place[:, -1:]).sum(1)
+        going = np.flatnonzero(step < lengths)
+        free[going, chosen[going]] = False
+        users.append(going)
+        items.append(chosen[going])
+        times.append((now[going, 0] * 365 * 86_400).astype(np.int64))
+    users, items, times = map(np.concatenate, (users, items, times))
+    shuffled = rng.permutation(len(users))
+    return Interactions(users[shuffled], items[shuffled], n_users, n_items, times[shuffled])
 
 
 def synthetic_catalogue(size: Size, seed: int = 0) -> Catalogue:

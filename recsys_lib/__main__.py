@@ -1,4 +1,4 @@
-"""python -m recsys_lib batch NOTEBOOK YAML | check-submission FILE | feature-worth --model NAME ... | blend ..."""
+"""python -m recsys_lib batch NOTEBOOK YAML | check-submission | compare-submissions | leaderboard | feature-worth | blend ..."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument("file", type=Path)
     check.add_argument("--data", type=Path, default=root / "csv", help="folder of CSVs with the template (default: csv/)")
     check.set_defaults(do=_check_submission)
+
+    change = verbs.add_parser("compare-submissions", help="what changed between two files: overlap, for whom, to what")
+    change.add_argument("first", type=Path)
+    change.add_argument("second", type=Path)
+    change.add_argument("--data", type=Path, default=root / "csv", help="folder of CSVs that both are of (default: csv/)")
+    change.set_defaults(do=_compare_submissions)
+
+    board = verbs.add_parser("leaderboard", help="which split's validation predicts the leaderboard, by leaderboard.csv of the team")
+    board.add_argument("--runs", type=Path, default=root / "runs", help="the folder where leaderboard.csv is (default: runs/)")
+    board.add_argument("--figure", type=Path, help="a PNG")
+    board.set_defaults(do=_leaderboard)
 
     worth = verbs.add_parser("feature-worth", help="which features help a model, by how much, and for whom")
     worth.add_argument("--data", type=Path, help="folder of a data set (default: csv/, and the SYNTHETIC sample where there is none)")
@@ -95,6 +106,29 @@ def _check_submission(options: argparse.Namespace) -> int:
     print(f"{options.file.name}: {len(problems)} problem(s) against {dataset.title}, {asked}" if problems
           else f"{options.file.name}: acceptable to {dataset.title}, {asked}")  # fmt: skip
     return 1 if problems else 0
+
+
+def _compare_submissions(options: argparse.Namespace) -> int:
+    from recsys_lib.datasets import read_dataset
+    from recsys_lib.runs.overlap import compare_submissions
+
+    print(compare_submissions(options.first, options.second, read_dataset(options.data)))
+    return 0
+
+
+def _leaderboard(options: argparse.Namespace) -> int:
+    from recsys_lib.data.files import replacing
+    from recsys_lib.runs.leaderboard import FILE, leaderboard_report, read_leaderboard
+
+    log = read_leaderboard(options.runs)
+    if not len(log):
+        raise FileNotFoundError(f"no submission is logged in {options.runs.name}/{FILE}; log_submission(folder, ...) writes the first")
+    report = leaderboard_report(log)
+    print(report)
+    if options.figure:
+        with replacing(options.figure) as part:
+            part.write_bytes(report.figure().png())
+    return 0
 
 
 def _feature_worth(options: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Carve the log into what a model may learn from, what chooses, and what judges.
 
     leave_one_out, leave_k_out      the last or random rows of each user
+    contest_split                   as many as a contest hides: random ones, or the last and random ones
     fraction_split                  a share of each user's rows, at random
     temporal_holdout                what came after a moment: for all users at once, or of each user's own time
     k_fold                          every row is tested once
@@ -180,20 +181,62 @@ def leave_k_out(interactions: Interactions, k: int, *, held_out: str | None = No
         )
     if held_out == "random":
         order_in_user = np.random.default_rng(seed).random(len(interactions))
-    elif interactions.timestamps is not None:
-        order_in_user = interactions.timestamps
     else:
-        warnings.warn(
-            "held_out='last' without timestamps takes the last row in file order; if the file is shuffled, that is "
-            "a random row and not the latest. Prefer held_out='random'.",
-            stacklevel=3,
-        )
-        order_in_user = np.arange(len(interactions))
+        order_in_user = _time_or_file_order(interactions, "held_out='random'")
     rank, counts = rank_in_user(interactions.users, order_in_user, interactions.user_counts)
     from_end = counts - 1 - rank
     test = (from_end < k) & (counts > k)
     validation = (from_end >= k) & (from_end < 2 * k) & (counts > 2 * k)
     return _split(interactions, validation, test, f"{name}_{held_out}", seed)
+
+
+def contest_split(interactions: Interactions, *, n_random: int, last: bool = False, seed: int) -> Split:
+    """Hold out of each user what a contest is believed to hide: n random rows, or the last and n random ones.
+
+    For test, and as many again for validation by the same rule: the last row is then the last of those that are left.
+    A wrong rule misleads most, since the last rows are hard to find; a wrong number does beyond the k places of a list, where
+    more answers make truncated recall easier; and each row held out is one less to learn from. The benchmark
+    contest-validation measures all three.
+
+    leave_k_out keeps short histories whole; here everybody is asked, as a host asks everybody: of c rows test takes at most
+    (c + 1) // 3 and validation at most c // 3, the last one first, so that train keeps a third and at least one. Where all
+    have 3 n rows and more, n random ones are the rows of leave_k_out; with n = 1, those of leave_one_out.
+
+    Args:
+        n_random: random rows, 1 or more.
+        last: the last row too (by time, ties in file order); without timestamps the file's last, and warns.
+    Raises:
+        ValueError: n_random below 1, or no history is long enough to hold out that many.
+    Source: the Boostcamp movie contest hides about 9 random rows and the last one; its teams found that the leaderboard
+        follows a validation of 10 random rows, or of the last and 2 random ones.
+    """
+    if n_random < 1:
+        raise ValueError(f"n_random must be 1 or more; got {n_random}. For the last rows alone there is leave_k_out(held_out='last')")
+    name = f"contest_last_plus_{n_random}_random" if last else f"contest_{n_random}_random"
+    n, counts = n_random + bool(last), interactions.user_counts
+    longest = counts.max(initial=0)
+    if longest < 3 * n - 1:
+        raise ValueError(
+            f"{name} needs users with {3 * n - 1} or more interactions, to hold out {n} and leave a third to train; the longest "
+            f"of {interactions.n_users:,} histories has {longest}. Hold out fewer."
+        )
+    order_in_user = np.random.default_rng(seed).random(len(interactions))  # the order in which rows go
+    time = _time_or_file_order(interactions, f"contest_{n}_random") if last else None
+    in_test, in_validation = np.minimum(n, (counts + 1) // 3), np.minimum(n, counts // 3)
+
+    def held_out(rows: np.ndarray, of_user: np.ndarray, n_rows: np.ndarray) -> np.ndarray:
+        """Of the rows (m,), n_rows[u] of every user u, those of_user[u] that go first."""
+        users, first = interactions.users[rows], order_in_user[rows]
+        if time is not None:
+            rank, counts = rank_in_user(users, time[rows], n_rows)
+            first = np.where(rank == counts - 1, 1.0, first)  # behind all that were drawn from [0, 1)
+        rank, counts = rank_in_user(users, first, n_rows)
+        return rows[counts - 1 - rank < of_user[users]]
+
+    test, validation = np.zeros((2, len(interactions)), dtype=bool)
+    test[held_out(np.arange(len(interactions)), in_test, counts)] = True
+    validation[held_out(np.flatnonzero(~test), in_validation, counts - in_test)] = True
+    return _split(interactions, validation, test, name, seed)
 
 
 def hold_out_last(train: Interactions, test: Interactions, protocol: str) -> Split:
@@ -389,14 +432,17 @@ SPLITS = {
     "user_holdout": lambda log, seed: user_holdout(log, seed=seed),
 }
 _LEAVE_K_OUT = re.compile(r"leave_(\d+)_out_(random|last)")
+_CONTEST = re.compile(r"contest_(last_plus_)?(\d+)_random")
 _FOLD = re.compile(r"fold_(\d+)_of_(\d+)")
+_WITH_NUMBERS = ("leave_10_out_random", "leave_10_out_last", "contest_10_random", "contest_last_plus_2_random", "fold_1_of_5")
 
 
 def make_split(name: str, interactions: Interactions, *, seed: int) -> Split:
     """A split by its name: what the notebooks' SPLIT parameter means.
 
     Args:
-        name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last", "fold_1_of_5".
+        name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last", "contest_10_random",
+            "contest_last_plus_2_random", "fold_1_of_5".
     Raises:
         ValueError: an unknown name, or what the split says of these interactions.
     """
@@ -409,12 +455,21 @@ def split_named(name: str) -> Callable[[Interactions, int], Split]:
         return SPLITS[name]
     if (found := _LEAVE_K_OUT.fullmatch(name)) and int(found[1]):
         return lambda log, seed: leave_k_out(log, int(found[1]), held_out=found[2], seed=seed)
+    if (found := _CONTEST.fullmatch(name)) and int(found[2]):
+        return lambda log, seed: contest_split(log, n_random=int(found[2]), last=bool(found[1]), seed=seed)
     if (found := _FOLD.fullmatch(name)) and 1 <= int(found[1]) <= int(found[2]) and int(found[2]) > 1:
         return lambda log, seed: k_fold(log, int(found[2]), seed=seed)[int(found[1]) - 1]
     raise ValueError(
-        f"no split {name!r}{did_you_mean(name, SPLITS)} There are {', '.join(SPLITS)}; and with numbers "
-        "leave_10_out_random, leave_10_out_last, fold_1_of_5."
+        f"no split {name!r}{did_you_mean(name, [*SPLITS, *_with_numbers_of(name)])} There are {', '.join(SPLITS)}; "
+        f"and with numbers {', '.join(_WITH_NUMBERS)}."
     )
+
+
+def _with_numbers_of(name: str) -> list[str]:
+    """The names that hold numbers, with those of `name`, so that "leave_7_out_rnadom" is told of leave_7_out_random."""
+    numbers = [number for number in re.findall(r"\d+", name) if int(number)]
+    shapes = [shape for shape in _WITH_NUMBERS if len(re.findall(r"\d+", shape)) == len(numbers)]
+    return [re.sub(r"\d+", lambda _, left=iter(numbers): next(left), shape) for shape in shapes] or list(_WITH_NUMBERS)
 
 
 def rank_in_user(users: np.ndarray, key: np.ndarray, user_counts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -424,6 +479,18 @@ def rank_in_user(users: np.ndarray, key: np.ndarray, user_counts: np.ndarray) ->
     rank = np.empty(len(users), dtype=np.int64)
     rank[order] = np.arange(len(users)) - starts[users[order]]
     return rank, user_counts[users]
+
+
+def _time_or_file_order(interactions: Interactions, instead: str) -> np.ndarray:
+    """(n,) what rises with time; without timestamps the place in the file, and a warning that names a split `instead`."""
+    if interactions.timestamps is not None:
+        return interactions.timestamps
+    warnings.warn(
+        "without timestamps the last row is the last in file order; if the file is shuffled, that is "
+        f"a random row and not the latest. Prefer {instead}.",
+        stacklevel=4,
+    )
+    return np.arange(len(interactions))
 
 
 def _ends_of_histories(

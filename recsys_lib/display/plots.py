@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import textwrap
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import matplotlib
@@ -513,6 +513,50 @@ def _group_sentence(values: pd.DataFrame, users: pd.Series, metric: str, group_n
         return f"{metric} of {best}: {column.iloc[0]:.4f}" if len(column) else f"{metric} by {group_name}"
     low, high = column.idxmin(), column.idxmax()
     return f"{best} reaches {metric} {column[high]:.3f} for {high} and {column[low]:.3f} for {low} ({group_name})"
+
+
+def validation_against_leaderboard(
+    log: pd.DataFrame, *, title: str, correlations: Mapping[tuple[str, str], float], footer: str = "", synthetic: bool = False
+) -> Plot:
+    """A panel a leaderboard: what validation said against what it said, a colour a split, and the line where both are equal.
+
+    Args:
+        log: columns submission, split, metric, validation, public, private; NaN where a score is unknown.
+        correlations: (split, metric) -> Spearman, for the legend; one that is missing has none.
+    """
+    _check_columns(log, "submission", "split", "metric", "validation", "public", "private")
+    boards = [board for board in ("public", "private") if log[board].notna().any()] or ["public"]
+    known = log.dropna(subset=boards, how="all")
+    groups = list(known.groupby(["split", "metric"], sort=False))
+    several = known["metric"].nunique() > 1
+    beside = f"{len(groups) - len(PALETTE)} of {len(groups)} splits are grey" if len(groups) > len(PALETTE) else ""
+    figure = Plot(
+        title,
+        height=4.5,
+        footer=" · ".join(filter(None, [footer, f"{known['submission'].nunique():,} submissions with a leaderboard score", beside])),
+        synthetic=synthetic,
+        alt_text=f"{title}. Validation scores against leaderboard scores, {len(groups)} splits.",
+    )
+    scores = known[["validation", *boards]].to_numpy(dtype=float)
+    low, high = (np.nanmin(scores), np.nanmax(scores)) if len(known) else (0.0, 1.0)
+    room = 0.08 * (high - low) or 0.02
+    limits = max(low - room, 0.0), min(high + room, 1.0)
+    with theme():
+        panels = figure.subplots(1, len(boards), sharex=True, sharey=True, squeeze=False)[0]
+        for axes, board in zip(panels, boards):
+            axes.axline((limits[0], limits[0]), slope=1, color=GREY, linewidth=1.2, linestyle="--", zorder=1)
+            for place, ((split, metric), own) in enumerate(groups):
+                correlation = correlations.get((split, metric))
+                label = f"{split}{f', {metric}' if several else ''}" + ("" if correlation is None else f" (Spearman {correlation:.2f})")
+                colour = PALETTE[place] if place < len(PALETTE) else GREY
+                axes.scatter(own["validation"], own[board], s=44, color=colour, edgecolor="white", linewidth=0.7, label=label, zorder=3)
+            axes.set_title(f"{board} leaderboard")
+            axes.set(xlim=limits, ylim=limits, xlabel="validation score", aspect="equal")
+            axes.text(0.98, 0.03, "below the line: validation promised too much", transform=axes.transAxes, ha="right", color=GREY, fontsize=7.5)
+        panels[0].set_ylabel("leaderboard score")
+        if groups:
+            panels[-1].legend(loc="center left", bbox_to_anchor=(1.02, 0.5), borderaxespad=0, handletextpad=0.3)
+    return figure
 
 
 def feature_worth(

@@ -114,38 +114,19 @@ class Report:
 
         Raises: ValueError for edges that do not rise from 0 or more.
         """
-        edges = list(edges)
-        if not edges or edges[0] < 0 or any(low >= high for low, high in zip(edges, edges[1:])):
-            raise ValueError(f"edges are numbers of interactions that rise, e.g. (0, 20, 80, 100); got {edges}")
-        values = self._column(metric)
-        place_of = np.searchsorted(edges, self.seen.user_counts[self.users], side="right") - 1
-        found = {}
-        for place in np.unique(place_of[place_of >= 0]):
-            low, *after = edges[place:]
-            name = f"{low}+" if not after else str(low) if after[0] == low + 1 else f"{low}–{after[0] - 1}"
-            inside = place_of == place
-            found[name] = self.users[inside], values[inside]
-        return found
+        values, groups = self._column(metric), by_rows_seen(self.seen.user_counts[self.users], edges)
+        return {name: (self.users[inside], values[inside]) for name, inside in groups.items()}
 
     def by_popularity(self, k: int) -> pd.DataFrame:
         """Share of the held-out rows that stand in the first k places, by how popular their item is in `seen`.
 
         Columns: group, rows (held-out rows of such items), value (share of them found).
         """
-        group, names = self._popularity_of_items(), POPULARITIES
+        group, names = popularity_of_items(self.seen.item_counts), POPULARITIES
         held = np.bincount(group[self.held_out.items], minlength=len(names))
         found = np.bincount(group[self.ranked[:, :k][self.hits[:, :k]]], minlength=len(names))
         rows = [(name, n, found[i] / n) for i, (name, n) in enumerate(zip(names, held)) if n]
         return pd.DataFrame(rows, columns=["group", "rows", "value"])
-
-    def _popularity_of_items(self) -> np.ndarray:
-        """(n_items,) places in POPULARITIES."""
-        counts = self.seen.item_counts
-        share = np.empty(len(counts))
-        share[np.argsort(-counts, kind="stable")] = (np.arange(len(counts)) + 0.5) / len(counts)
-        group = np.clip(np.searchsorted(POPULARITY_EDGES, share, side="right") - 1, 0, len(POPULARITY_EDGES) - 2)
-        group[counts == 0] = len(POPULARITIES) - 1
-        return group
 
     def slices(self, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Recall at k where there is much, little or nothing to go by: slice -> (users, their values).
@@ -164,7 +145,7 @@ class Report:
 
     def popularity_groups(self, k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Recall at k of the held-out rows whose item is of one popularity (as by_popularity, a value a user); as slices()."""
-        group_of = self._popularity_of_items()
+        group_of = popularity_of_items(self.seen.item_counts)
         return self._recall_of_rows(group_of[self.held_out.pair_keys % self.held_out.n_items], POPULARITIES, k)
 
     def _recall_of_rows(self, group_of: np.ndarray, names: Sequence[str], k: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -206,6 +187,32 @@ class Report:
     def __repr__(self) -> str:
         figures = ", ".join(f"{name} {self.mean(name):.4f}" for name in list(self.values)[:3])
         return f"Report({self.kind}: {len(self.users):,} users, {figures}, ...)"
+
+
+def by_rows_seen(counts: np.ndarray, edges: Sequence[int] = ACTIVITY_EDGES) -> dict[str, np.ndarray]:
+    """Users by how many rows were seen of them, counts (n,): group, e.g. "3–5" -> (n,) bool; an empty group is left out.
+
+    Raises: ValueError for edges that do not rise from 0 or more.
+    """
+    edges = list(edges)
+    if not edges or edges[0] < 0 or any(low >= high for low, high in zip(edges, edges[1:])):
+        raise ValueError(f"edges are numbers of interactions that rise, e.g. (0, 20, 80, 100); got {edges}")
+    place_of = np.searchsorted(edges, counts, side="right") - 1
+    found = {}
+    for place in np.unique(place_of[place_of >= 0]):
+        low, *after = edges[place:]
+        name = f"{low}+" if not after else str(low) if after[0] == low + 1 else f"{low}–{after[0] - 1}"
+        found[name] = place_of == place
+    return found
+
+
+def popularity_of_items(counts: np.ndarray) -> np.ndarray:
+    """(n_items,) places in POPULARITIES of items with counts (n_items,) rows each."""
+    share = np.empty(len(counts))
+    share[np.argsort(-counts, kind="stable")] = (np.arange(len(counts)) + 0.5) / len(counts)
+    group = np.clip(np.searchsorted(POPULARITY_EDGES, share, side="right") - 1, 0, len(POPULARITY_EDGES) - 2)
+    group[counts == 0] = len(POPULARITIES) - 1
+    return group
 
 
 def _means(groups: dict[str, tuple[np.ndarray, np.ndarray]]) -> pd.DataFrame:

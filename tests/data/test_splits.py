@@ -6,6 +6,7 @@ from recsys_lib.data.splits import (
     SPLITS,
     Split,
     cold_start,
+    contest_split,
     fraction_split,
     hold_out_last,
     k_fold,
@@ -27,7 +28,7 @@ def log_of(counts, n_items=12, timestamps=False, seed=0):
     return Interactions(users[order], items[order], len(counts), n_items, times)
 
 
-ALL = [*SPLITS, "leave_2_out_random", "leave_3_out_last", "fold_2_of_3"]
+ALL = [*SPLITS, "leave_2_out_random", "leave_3_out_last", "fold_2_of_3", "contest_3_random", "contest_last_plus_2_random"]
 WITHOUT_SEED = {"leave_one_out_last", "leave_3_out_last", "temporal", "temporal_per_user"}
 
 
@@ -164,6 +165,89 @@ def test_leave_k_out_says_when_no_history_is_long_enough():
         leave_k_out(log_of([7, 3]), 10, seed=0)
     with pytest.raises(ValueError, match="k must be 1 or more; got 0"):
         leave_k_out(log_of([7, 3]), 0, seed=0)
+
+
+# ---- as a contest hides
+
+
+@pytest.mark.parametrize(
+    "n_rows, expected",  # (train, validation, test) of n = 3: test min(3, (c + 1) // 3), validation min(3, c // 3)
+    [(1, (1, 0, 0)), (2, (1, 0, 1)), (3, (1, 1, 1)), (4, (2, 1, 1)), (5, (2, 1, 2)), (8, (3, 2, 3)), (9, (3, 3, 3)), (40, (34, 3, 3))],
+)
+@pytest.mark.parametrize("last", [False, True])
+def test_a_contest_split_by_arithmetic(n_rows, expected, last):
+    log = log_of([n_rows, 40], n_items=50, timestamps=True)  # the second user is long enough for any
+    split = contest_split(log, n_random=3 - last, last=last, seed=1)
+    assert tuple(int(part.user_counts[0]) for part in (split.train, split.validation, split.test)) == expected
+
+
+def test_with_long_histories_random_ones_are_the_rows_of_leave_k_out():
+    log = log_of([9, 10, 12])
+    assert contest_split(log, n_random=3, seed=5).fingerprint == leave_k_out(log, 3, held_out="random", seed=5).fingerprint
+    short = log_of([1, 2, 3, 4, 12])
+    assert contest_split(short, n_random=1, seed=5).fingerprint == leave_one_out(short, held_out="random", seed=5).fingerprint
+
+
+def test_the_last_row_is_always_among_those_of_last_plus_random_and_the_others_are_drawn():
+    counts, n_users = [12] * 60, 60
+    log = log_of(counts, n_items=30)
+    log = Interactions(log.users, log.items, n_users, 30, np.random.default_rng(1).permutation(len(log)))
+    split = contest_split(log, n_random=2, last=True, seed=0)
+    for part, known in ((split.test, split.known_before_test), (split.validation, split.train)):
+        together = part.union(known)
+        latest = np.array([together.timestamps[together.users == user].max() for user in range(n_users)])
+        assert np.isin(latest, part.timestamps).all(), "of test the last of all, of validation the last that is left"
+        assert (part.user_counts == 3).all()
+    place = np.array([(log.timestamps[log.users == u] > t).sum() for u, t in zip(split.test.users, split.test.timestamps)])
+    drawn = place[place > 0]
+    assert len(drawn) == 2 * n_users and abs(drawn.mean() - np.mean(np.arange(1, 12))) < 1.2, "anywhere before the last"
+
+
+def test_of_a_short_history_the_last_row_goes_first():
+    log = Interactions([0, 0, 0, 1, 1, *[2] * 9], [*range(5), *range(9)], 3, 9, [5, 9, 7, 4, 3, *range(9)])
+    split = contest_split(log, n_random=2, last=True, seed=0)
+    assert split.test.items[split.test.users < 2].tolist() == [1, 3]  # at 9 and at 4
+    assert split.validation.items[split.validation.users < 2].tolist() == [2]  # at 7
+    assert (split.train.user_counts == [1, 1, 3]).all()
+
+
+def test_ties_of_the_last_row_keep_file_order_and_no_time_warns():
+    tied = Interactions([0] * 9, range(9), 1, 9, [3] * 9)
+    split = contest_split(tied, n_random=1, last=True, seed=0)
+    assert 8 in split.test.items and (7 if 7 not in split.test.items else 6) in split.validation.items
+    with pytest.warns(UserWarning, match="file order.*Prefer contest_2_random"):
+        without = contest_split(Interactions([0] * 9, range(9), 1, 9), n_random=1, last=True, seed=0)
+    assert without.test.items.tolist() == split.test.items.tolist()
+
+
+@pytest.mark.parametrize("name", ["contest_3_random", "contest_last_plus_2_random"])
+def test_a_contest_split_bears_the_name_that_makes_it(name):
+    log = log_of([12, 9], timestamps=True)
+    split = make_split(name, log, seed=4)
+    assert split.protocol == name and make_split(split.protocol, log, seed=4).fingerprint == split.fingerprint
+
+
+def test_a_contest_split_that_nobody_is_long_enough_for_is_refused():
+    with pytest.raises(ValueError, match="contest_10_random needs users with 29 or more .* longest of 2 histories has 12. Hold out fewer"):
+        contest_split(log_of([12, 9]), n_random=10, seed=0)
+    with pytest.raises(ValueError, match="n_random must be 1 or more; got 0"):
+        contest_split(log_of([12]), n_random=0, last=True, seed=0)
+
+
+@pytest.mark.parametrize(
+    "name, meant",
+    [
+        ("contest_10_randm", "contest_10_random"),
+        ("contest_last_plus_4_rnadom", "contest_last_plus_4_random"),
+        ("leave_7_out_lst", "leave_7_out_last"),
+        ("contest_random", "contest_10_random"),
+        ("contest_0_random", "contest_10_random"),
+        ("leave_one_out_lst", "leave_one_out_last"),
+    ],
+)
+def test_a_misspelt_split_is_told_with_its_own_numbers(name, meant):
+    with pytest.raises(ValueError, match=f"did you mean '{meant}'"):
+        make_split(name, log_of([12]), seed=0)
 
 
 # ---- time
