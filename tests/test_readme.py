@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import contest_validation, eda, feature_worth, popularity, quality, side_information, speed
+from benchmarks import contest_validation, eda, feature_worth, line_up, popularity, quality, side_information, speed
 from recsys_lib import Evaluator, Trainer, build_model, fraction_split, model_names, models, train_config
 from recsys_lib.datasets.sample import SampleConfig, write_sample
 
@@ -66,6 +66,8 @@ def test_the_tables_of_the_benchmarks_are_those_that_the_commands_wrote(page):
             table = feature_worth.markdown(results)
         elif "contest" in results[0]:
             table = contest_validation.markdown(results)
+        elif "weights" in results[0]:
+            table = line_up.markdown(results)
         elif "power" in results[0]:
             table = popularity.markdown(results)
         else:
