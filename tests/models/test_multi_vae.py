@@ -26,7 +26,7 @@ def dense(log):
 def plain_code(model, x):
     hidden = x / x.norm(dim=1, keepdim=True).clamp(min=1e-12)
     hidden = torch.tanh(hidden @ model.item_embeddings + model.first_bias)
-    *before, last = model.hidden[: len(model.config.layers) - 1]
+    *before, last = model.hidden[: max(len(model.config.layers) - 1, 1)]
     for layer in before:
         hidden = torch.tanh(layer(hidden))
     mean, log_variance = last(hidden).split(model.config.layers[-1], dim=1)
@@ -34,7 +34,7 @@ def plain_code(model, x):
 
 
 def plain_logits(model, code):
-    for layer in model.hidden[len(model.config.layers) - 1 :]:
+    for layer in model.hidden[max(len(model.config.layers) - 1, 1) :]:
         code = torch.tanh(layer(code))
     return model.output(code)
 
@@ -43,10 +43,11 @@ def one_batch(model, log, *, epoch=1):
     return next(model.batches(log, torch.Generator().manual_seed(0), batch_size=1000, epoch=epoch))
 
 
-@pytest.mark.parametrize("layers", [[9, 5], [9, 7, 5]])
+@pytest.mark.parametrize("layers", [[5], [9, 5], [9, 7, 5]])
 def test_scores_are_the_forward_pass_with_the_mean_of_the_code(market_catalogue, market_log, layers):
     model = prepared(market_catalogue, market_log, layers=layers).eval()
-    assert [model.hidden[len(layers) - 2].out_features, model.output.in_features] == [2 * layers[-1], layers[0]]
+    assert [model.hidden[max(len(layers) - 2, 0)].out_features, model.output.in_features] == [2 * layers[-1], layers[0]]
+    assert len(model.hidden) == max(2 * len(layers) - 2, 1)
     users = torch.tensor([4, 59, 0])
     with torch.no_grad():
         scores = model.score(users, market_log.history().take(users))
@@ -97,7 +98,7 @@ def test_a_code_without_divergence_is_not_held_near_the_prior(market_catalogue, 
 
 @pytest.mark.parametrize(
     "options, message",
-    [({"layers": [20]}, "two widths or more"), ({"beta": -0.1}, "not be negative"), ({"beta": float("nan")}, "not be negative")],
+    [({"layers": []}, "one or more"), ({"beta": -0.1}, "not be negative"), ({"beta": float("nan")}, "not be negative")],
 )
 def test_options_that_mean_nothing_are_refused(market_catalogue, options, message):
     with pytest.raises(ValueError, match=message):
