@@ -7,7 +7,7 @@
     score     w_u · h_i, with w_u solved from the history at the time of asking, so that new users are scored as well
 
 S are the rows of train. ν = 1 weighs a vector's penalty by how often it stands in the loss, ν = 0 treats all alike.
-A sweep costs (n_users + n_items) d³ / 3 + 2 |S| d² multiplications; the systems are solved in blocks, so that memory stays
+A row of l ones costs a system of min(l, d) unknowns; rows are solved in blocks of about equal lengths, so that memory stays
 bounded however long a history is. Source: Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets,
 ICDM 2008, in the form of Rendle et al., Revisiting the Performance of iALS on Item Recommendation Benchmarks, RecSys 2022.
 """
@@ -77,27 +77,38 @@ class IALS(Recommender):
         config, (n, d) = self.config, table.shape
         lengths = indptr[1:] - indptr[:-1]
         strengths = config.regularisation * (lengths + config.unobserved_weight * n) ** config.frequency_power
-        everywhere = config.unobserved_weight * (table.T @ table if gram is None else gram)
-        padded = torch.cat([table, table.new_zeros(1, d)])  # what a place after the end of a row looks up
+        # In the directions of its eigenvectors what all rows share is a diagonal.
+        values, directions = torch.linalg.eigh((table.T @ table if gram is None else gram).double())
+        values, directions = (config.unobserved_weight * values.clamp(min=0)).to(table.dtype), directions.to(table.dtype)
+        turned = torch.cat([table @ directions, table.new_zeros(1, d)])  # the last row: what a place after the end looks up
         order = lengths.argsort(descending=True, stable=True)  # rows of one block are about equally long
         falling = lengths[order].neg().tolist()
-        found = table.new_empty(len(lengths), d)
-        size = max(1, _CELLS // d**2)
-        for first in range(0, len(order), size):
-            block = order[first : first + size]
-            systems = everywhere.repeat(len(block), 1, 1)
-            systems.diagonal(dim1=1, dim2=2).add_(strengths[block, None])
-            right = table.new_zeros(len(block), d)
-            # d places of every row at a time, of those rows that are so long
-            for start in range(0, -falling[first], d):
-                m = bisect_left(falling, -start, first, first + len(block)) - first
-                place = torch.arange(start, min(start + d, -falling[first]), device=table.device)
-                places = (indptr[block[:m], None] + place).clamp_(max=len(indices) - 1)
-                vectors = F.embedding(indices[places].masked_fill_(place >= lengths[block[:m], None], n), padded)  # (m, ≤ d, d)
-                systems[:m].baddbmm_(vectors.mT, vectors)
-                right[:m] += vectors.sum(1)
-            found[block] = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(systems))[:, :, 0]
-        return found
+        found, first = table.new_empty(len(lengths), d), 0
+        while first < len(order):
+            longest = -falling[first]
+            block = order[first : first + max(1, _CELLS // (d * max(1, min(longest, d))))]
+            starts, ends, shared = indptr[block], indptr[block + 1], values + strengths[block, None]  # (b, d)
+
+            def vectors(m: int, start: int) -> Tensor:
+                """(m, ≤ d, d): the next d places of the block's m longest rows."""
+                places = starts[:m, None] + torch.arange(start, min(start + d, longest), device=table.device)
+                past = places >= ends[:m, None]
+                return F.embedding(indices[places.clamp_(max=max(0, len(indices) - 1))].masked_fill_(past, n), turned)
+
+            if longest == 0:
+                found[block] = 0
+            elif longest <= d:
+                found[block] = _solved_by_places(vectors(len(block), 0), shared)
+            else:
+                systems, right = torch.diag_embed(shared), torch.zeros_like(shared)
+                for start in range(0, longest, d):
+                    m = bisect_left(falling, -start, first, first + len(block)) - first  # rows that are so long
+                    part = vectors(m, start)
+                    systems[:m].baddbmm_(part.mT, part)
+                    right[:m] += part.sum(1)
+                found[block] = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(systems))[:, :, 0]
+            first += len(block)
+        return found @ directions.T
 
     # ---- scoring
 
@@ -109,6 +120,18 @@ class IALS(Recommender):
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0
+
+
+def _solved_by_places(vectors: Tensor, shared: Tensor) -> Tensor:
+    """(D + VᵀV)⁻¹ Vᵀ1 = D⁻¹Vᵀ (1 + V D⁻¹Vᵀ)⁻¹ 1: for rows with fewer places than factors a much smaller system.
+
+    (b, L, d) V, zeros after a row's end, and (b, d) diagonals of D -> (b, d).
+    """
+    scaled = vectors / shared[:, None, :]
+    systems = scaled @ vectors.mT  # (b, L, L)
+    systems.diagonal(dim1=1, dim2=2).add_(1)
+    ones = vectors.new_ones(*vectors.shape[:2], 1)
+    return (scaled.mT @ torch.cholesky_solve(ones, torch.linalg.cholesky(systems)))[:, :, 0]
 
 
 def _rows(matrix, device: torch.device) -> tuple[Tensor, Tensor]:

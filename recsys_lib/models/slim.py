@@ -35,7 +35,7 @@ _BLOCK = 64  # rows of W between two matrix products
 class SLIMConfig:
     l1: float = option(1.0, "penalty on the sum of the weights: how many of them are 0")
     l2: float = option(500.0, "penalty on the weights' squares, as EASE's regularisation; scan it")
-    tolerance: float = option(0.001, "a column is done once a sweep changes none of its weights by this much")
+    tolerance: float = option(0.01, "a column is done once a sweep changes no weight by more than this share of its largest")
     max_sweeps: int = option(100, "most sweeps; a warning says how many columns they were too few for")
     score_popularity_power: float = option(0.0, SCORE_HELP)
 
@@ -69,7 +69,7 @@ class SLIM(Recommender):
         weights, targets = solved.clone(), gram.clone()  # (n_items, columns)
         targets.fill_diagonal_(-torch.inf)  # an item never explains itself
         for _ in range(config.max_sweeps):
-            moving = self._sweep(gram, targets, weights) >= config.tolerance
+            moving = self._sweep(gram, targets, weights) > config.tolerance * weights.amax(0)
             n_moving = int(moving.sum())
             if n_moving <= 0.9 * len(columns):  # not for every single one: it copies the rest
                 solved[:, columns[~moving]] = weights[:, ~moving]
@@ -78,8 +78,8 @@ class SLIM(Recommender):
                 return solved
         solved[:, columns] = weights
         warnings.warn(
-            f"slim: after {config.max_sweeps} sweeps the weights of {n_moving:,} of {len(gram):,} items still change by "
-            f"{config.tolerance:g} or more; raise max_sweeps, tolerance or l2",
+            f"slim: after {config.max_sweeps} sweeps the weights of {n_moving:,} of {len(gram):,} items still change by more "
+            f"than {config.tolerance:g} of the largest; raise max_sweeps, tolerance or l2",
             stacklevel=2,
         )
         return solved

@@ -16,7 +16,7 @@ from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
 from tests.conftest import catalogue_of
 
-LOGITS = ["multi_dae", "gmf", "mlp", "neumf"]
+LOGITS = ["multi_dae", "mf", "gmf", "mlp", "neumf"]
 LINEAR = ["ease", "ials", "item_knn", "slim", "user_knn", "user_item_knn"]
 N_USERS, N_ITEMS = 90, 600
 
@@ -34,7 +34,7 @@ def log() -> Interactions:
 def trained(name, log, *, epochs=2, **options):
     model = build_model(name, catalogue_of(N_USERS, N_ITEMS), seed=3, **options)
     epochs = epochs if model.needs_training else 0
-    size = 30 if name == "multi_dae" else 2000  # users, or pairs
+    size = 30 if name in ("multi_dae", "mf") else 2000  # users, or pairs
     Trainer(train_config(name, batch_size=size, device="cpu", tensorboard=False)).repeat(model, log, [0.02] * epochs)
     return model.eval()
 
