@@ -14,6 +14,7 @@ ICDM 2008, in the form of Rendle et al., Revisiting the Performance of iALS on I
 
 from __future__ import annotations
 
+import warnings
 from bisect import bisect_left
 from dataclasses import dataclass
 
@@ -65,6 +66,12 @@ class IALS(Recommender):
         for _ in range(config.n_sweeps):
             users = self._solved(by_user.indptr, by_user.items, items)
             items = self._solved(*by_item, users)
+        if len(train) and float(items.norm(dim=1).max()) < 0.01:
+            warnings.warn(
+                f"ials: regularisation {config.regularisation:g} with unobserved_weight {config.unobserved_weight:g} is too much for "
+                "these rows: all vectors shrink to 0, and nothing is learned; lower one of them",
+                stacklevel=2,
+            )
         self.register_buffer("items", items, persistent=False)  # (n_items, d)
         self.register_buffer("gram", items.T @ items, persistent=False)  # (d, d)
         divided = items
@@ -87,23 +94,16 @@ class IALS(Recommender):
         while first < len(order):
             longest = -falling[first]
             block = order[first : first + max(1, _CELLS // (d * max(1, min(longest, d))))]
-            starts, ends, shared = indptr[block], indptr[block + 1], values + strengths[block, None]  # (b, d)
-
-            def vectors(m: int, start: int) -> Tensor:
-                """(m, ≤ d, d): the next d places of the block's m longest rows."""
-                places = starts[:m, None] + torch.arange(start, min(start + d, longest), device=table.device)
-                past = places >= ends[:m, None]
-                return F.embedding(indices[places.clamp_(max=max(0, len(indices) - 1))].masked_fill_(past, n), turned)
-
+            shared = values + strengths[block, None]  # (b, d)
             if longest == 0:
                 found[block] = 0
             elif longest <= d:
-                found[block] = _solved_by_places(vectors(len(block), 0), shared)
+                found[block] = _solved_by_places(_looked_up(turned, indptr, indices, block, 0, longest), shared)
             else:
                 systems, right = torch.diag_embed(shared), torch.zeros_like(shared)
                 for start in range(0, longest, d):
                     m = bisect_left(falling, -start, first, first + len(block)) - first  # rows that are so long
-                    part = vectors(m, start)
+                    part = _looked_up(turned, indptr, indices, block[:m], start, min(start + d, longest))
                     systems[:m].baddbmm_(part.mT, part)
                     right[:m] += part.sum(1)
                 found[block] = torch.cholesky_solve(right[:, :, None], torch.linalg.cholesky(systems))[:, :, 0]
@@ -120,6 +120,13 @@ class IALS(Recommender):
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0
+
+
+def _looked_up(table: Tensor, indptr: Tensor, indices: Tensor, rows: Tensor, start: int, stop: int) -> Tensor:
+    """(m, stop - start, d): what stands in the table for these places of each row; its last row for places past the end."""
+    places = indptr[rows, None] + torch.arange(start, stop, device=table.device)
+    past = places >= indptr[rows + 1, None]
+    return F.embedding(indices[places.clamp_(max=len(indices) - 1)].masked_fill_(past, len(table) - 1), table)
 
 
 def _solved_by_places(vectors: Tensor, shared: Tensor) -> Tensor:

@@ -48,12 +48,14 @@ class MFConfig:
 class MF(Recommender):
     name = "mf"
     Config = MFConfig
+    # Ten epochs find most of it; then the lower rates that a plateau brings count more than patience.
     training_defaults = {
-        "epochs": 100,
+        "epochs": 60,
         "batch_size": 64,
-        "learning_rate": 3e-3,
-        "plateau_patience": 3,
-        "early_stopping_patience": 8,
+        "learning_rate": 0.01,
+        "evaluate_every": 2,
+        "plateau_patience": 1,
+        "early_stopping_patience": 4,
     }
 
     def __init__(self, catalogue, config: MFConfig) -> None:
@@ -97,15 +99,17 @@ class MF(Recommender):
         at_chosen = logits[chosen]
         weight = 1.0 if self.loss_weights is None else self.loss_weights[history.items]
         of_chosen = weight * F.softplus(-at_chosen) - of_negatives[chosen[0]] * F.softplus(at_chosen)
-        total = F.softplus(logits).sum(1) @ of_negatives + of_chosen.sum()
-        penalty = (self._penalised(vectors, user_bias[:, 0]) + self.bias.square()) @ ((1 + n) * lengths)
+        # sums, not products of vectors: autocast would make these bfloat16
+        total = (F.softplus(logits).sum(1) * of_negatives).sum() + of_chosen.sum()
+        of_users = self._squares(vectors, user_bias[:, 0]) + self.bias.square()
         used = (1 - of_negatives)[chosen[0]]  # chosen once, and no negative
         used = torch.zeros(n_items, device=users.device).index_add_(0, chosen[1], used) + of_negatives.sum()  # how often each is
-        penalty = penalty + self._penalised(self.items.weight, self.item_bias) @ used
+        of_items = self._squares(self.items.weight, self.item_bias)
+        penalty = (of_users * (1 + n) * lengths).sum() + (of_items * used).sum()
         return total + self.config.regularisation / 2 * penalty, len(history.items)
 
     @staticmethod
-    def _penalised(vectors: Tensor, biases: Tensor) -> Tensor:
+    def _squares(vectors: Tensor, biases: Tensor) -> Tensor:
         return vectors.square().sum(1) + biases.square()
 
     # ---- scoring
