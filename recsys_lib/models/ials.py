@@ -33,7 +33,7 @@ _CELLS = 2**24  # numbers that the systems of a block hold, and once more their 
 @dataclass(frozen=True)
 class IALSConfig:
     factors: int = option(128, "d, size of the user and item vectors; more is better as long as there is regularisation")
-    regularisation: float = option(0.003, "λ, times what a vector's penalty is weighted with; scan it, from .0001 to .1")
+    regularisation: float = option(0.003, "λ, times what a vector's penalty is weighted with; scan it: too much and all vectors are 0")
     unobserved_weight: float = option(0.1, "α, weight of every cell of the matrix beside the 1 of a chosen one")
     frequency_power: float = option(1.0, "ν, 1 = a penalty for each term of the loss that a vector is in, 0 = one a vector")
     n_sweeps: int = option(16, "times that all users and all items are solved for")

@@ -27,7 +27,7 @@ from recsys_lib.models.neighbours import SparseRows, nearest
 @dataclass(frozen=True)
 class RP3betaConfig:
     alpha: float = option(1.0, "power of the steps' probabilities: above 1 choosers with short histories count more")
-    beta: float = option(0.5, "power of the popularity that ends are divided by: 0 = not, 1 = all of it")
+    beta: float = option(0.3, "power of the popularity that ends are divided by; scan it: the denser the log, the higher, 0 to .7")
     k: int = option(200, "likeliest ends that are kept of each item; 0 = all of them")
 
     def __post_init__(self) -> None:
