@@ -75,7 +75,7 @@ class EASE(Recommender):
         self._fit()
 
     def _fit(self) -> None:
-        gram = self._gram(self._train)
+        gram = gram_matrix(self._train, self.device)
         if self.side.item.width:
             vectors = self.side.item.rows(torch.arange(self.catalogue.n_items, device=self.device))
             gram.addmm_(vectors, vectors.T, alpha=self.config.feature_weight * float(gram.diagonal().mean()))
@@ -108,19 +108,6 @@ class EASE(Recommender):
         self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
         self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself
 
-    def _gram(self, train: Interactions) -> Tensor:
-        """XᵀX, (n_items, n_items) float32; the counts are exact below 2^24."""
-        user_items = train.user_items()
-        pairs = float((train.user_counts.astype(float) ** 2).sum())
-        # A sparse product pays about a thousand times more for each pair of a row's items than a dense one for each cell.
-        if 2000 * pairs < float(train.n_users) * train.n_items**2:
-            return torch.from_numpy((user_items.T @ user_items).toarray()).to(self.device)
-        gram = torch.zeros(train.n_items, train.n_items, device=self.device)
-        for start in range(0, train.n_users, 2048):
-            block = torch.from_numpy(user_items[start : start + 2048].toarray()).to(self.device)
-            gram.addmm_(block.T, block)
-        return gram
-
     def score(self, users: Tensor, history: History) -> Tensor:
         return history.times(self.weights)  # (B, n_items)
 
@@ -129,3 +116,17 @@ class EASE(Recommender):
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0
+
+
+def gram_matrix(train: Interactions, device: torch.device) -> Tensor:
+    """XᵀX, (n_items, n_items) float32: how many users chose both; the counts are exact below 2^24."""
+    user_items = train.user_items()
+    pairs = float((train.user_counts.astype(float) ** 2).sum())
+    # A sparse product pays about a thousand times more for each pair of a row's items than a dense one for each cell.
+    if 2000 * pairs < float(train.n_users) * train.n_items**2:
+        return torch.from_numpy((user_items.T @ user_items).toarray()).to(device)
+    gram = torch.zeros(train.n_items, train.n_items, device=device)
+    for start in range(0, train.n_users, 2048):
+        block = torch.from_numpy(user_items[start : start + 2048].toarray()).to(device)
+        gram.addmm_(block.T, block)
+    return gram

@@ -13,12 +13,12 @@ Learning via Logit Adjustment, ICLR 2021.
 
 Who takes what, and why:
 
-    loss_popularity_power    multi_dae, gmf, mlp, neumf: losses that are a sum over chosen items
-    score_popularity_power   ease, item_knn, user_knn, user_item_knn: linear in a matrix that has a row or column an item, and
-                             this is divided once, in prepare. An item that was ahead of nothing (a score above 0) still is;
-                             scores of ease below 0, worse than nothing, move towards 0 and stay below it.
-                             multi_dae, gmf, mlp, neumf: a logit's bias. The softmax of multi_dae is divided exactly; of NCF,
-                             whose negatives are drawn evenly, the odds are, and they are what is proportional to p(i | u)
+    loss_popularity_power    multi_dae, mf, gmf, mlp, neumf: losses that are a sum over chosen items
+    score_popularity_power   ease, slim, ials, item_knn, user_knn, user_item_knn: linear in a matrix that has a row or column an
+                             item, and this is divided once, in prepare. An item that was ahead of nothing (a score above 0)
+                             still is; scores of ease and ials below 0, worse than nothing, move towards 0 and stay below it.
+                             multi_dae, mf, gmf, mlp, neumf: a logit's bias. The softmax of multi_dae is divided exactly; of mf
+                             and NCF, whose negatives are drawn evenly, the odds are, and they are what is proportional to p(i | u)
 
 Both at once would divide twice. The order that a user without features gets because nothing is known of him stays that of
 popularity. An item whose place is mapped from its features has no rows and is divided by 1: with a large power such items

@@ -184,7 +184,7 @@ def test_users_without_history_get_the_popular_ones_of_their_candidates(market_l
 # ---- new users
 
 
-@pytest.mark.parametrize("name", ["ease", "user_knn", "item_knn", "user_item_knn", "multi_dae", "popularity"])
+@pytest.mark.parametrize("name", ["ease", "slim", "rp3beta", "user_knn", "item_knn", "user_item_knn", "multi_dae", "popularity"])
 def test_models_that_read_a_history_serve_users_that_training_never_saw(market_log, market_catalogue, name):
     from recsys_lib.training.config import train_config
     from recsys_lib.training.trainer import Trainer

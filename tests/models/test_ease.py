@@ -6,18 +6,12 @@ import torch
 
 from recsys_lib.data.catalogue import Catalogue
 from recsys_lib.data.features import FeatureTable, Numeric, Vectors
-from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import build_model
+from recsys_lib.models.ease import gram_matrix
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each, side_vectors
-
-
-def sized(n_users, n_items):
-    """A catalogue without features."""
-    ids = IdMap(range(n_users), "user"), IdMap(range(n_items), "item")
-    return Catalogue(*ids, FeatureTable(n_users), FeatureTable(n_items))
 
 
 def fitted(catalogue, log, **options):
@@ -65,7 +59,7 @@ def test_the_sparse_and_the_dense_way_to_the_gram_matrix_are_exact(market_log, m
     dense_products = []
     original = torch.Tensor.addmm_
     monkeypatch.setattr(torch.Tensor, "addmm_", lambda self, *given: dense_products.append(1) or original(self, *given))
-    gram = build_model("ease", sized(60, n_items), seed=0)._gram(log)
+    gram = gram_matrix(log, torch.device("cpu"))
     assert bool(dense_products) == (way == "dense")
     x = log.user_items().toarray()
     assert gram.dtype == torch.float32 and np.array_equal(gram.numpy(), x.T @ x)

@@ -16,8 +16,8 @@ from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
 from tests.conftest import catalogue_of
 
-LOGITS = ["multi_dae", "gmf", "mlp", "neumf"]
-LINEAR = ["ease", "item_knn", "user_knn", "user_item_knn"]
+LOGITS = ["multi_dae", "mf", "gmf", "mlp", "neumf"]
+LINEAR = ["ease", "ials", "item_knn", "slim", "user_knn", "user_item_knn"]
 N_USERS, N_ITEMS = 90, 600
 
 
@@ -34,7 +34,7 @@ def log() -> Interactions:
 def trained(name, log, *, epochs=2, **options):
     model = build_model(name, catalogue_of(N_USERS, N_ITEMS), seed=3, **options)
     epochs = epochs if model.needs_training else 0
-    size = 30 if name == "multi_dae" else 2000  # users, or pairs
+    size = 30 if name in ("multi_dae", "mf") else 2000  # users, or pairs
     Trainer(train_config(name, batch_size=size, device="cpu", tensorboard=False)).repeat(model, log, [0.02] * epochs)
     return model.eval()
 
@@ -172,7 +172,7 @@ def test_without_a_compiler_the_tower_is_lowered_too(name, log, monkeypatch):
 @pytest.mark.parametrize("all_neighbours", [False, True])
 def test_linear_scores_are_divided(name, all_neighbours, log):
     options = (
-        {"user_item_knn": {"user_k": 0, "item_k": 0}, "ease": {"features": "none"}}.get(name, {"k": 0}) if all_neighbours else {}
+        {"user_item_knn": {"user_k": 0, "item_k": 0}, "ease": {}, "ials": {}, "slim": {}}.get(name, {"k": 0}) if all_neighbours else {}
     )
     plain, divided = (trained(name, log, **options, score_popularity_power=power) for power in (0.0, 0.6))
     expected = scores_of(plain, log) / torch.from_numpy((log.item_counts + 1.0) ** 0.6).float()
