@@ -88,6 +88,8 @@ def _run(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed: int
     wanted = {name: value for name, value in identity(dataset, split).items() if name.endswith("fingerprint")}
     for run in reversed(finished_runs(runs_dir, kind="training", **wanted)):
         same_options = json.dumps(vars(model.config), default=list) == json.dumps(run.record["model_config"])
+        settings = run.record["train_config"] | {"device": config.device}
+        same_options &= json.dumps(vars(config), default=list, sort_keys=True) == json.dumps(settings, sort_keys=True)
         if run.model == spec.name and run.record["seed"] == seed and run.record["parameters"] == parameters and same_options:
             return run
     print(f"{spec} · {dataset.title} · {split.protocol} · seed {seed}", flush=True)

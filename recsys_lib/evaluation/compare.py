@@ -102,6 +102,11 @@ def _check(reports: Mapping[str, Report], metric: str, by: str) -> None:
     for name, report in reports.items():
         if not np.array_equal(report.held_out.pair_keys, first.held_out.pair_keys):
             raise ValueError(f"{name} was asked for other rows than {first_name}; evaluate all models with one Evaluator")
+        if report.kind != first.kind or not np.array_equal(report.seen.pair_keys, first.seen.pair_keys):
+            raise ValueError(
+                f"{name} ({report.kind}) and {first_name} ({first.kind}) answered different questions: other candidates, or another mask; "
+                "evaluate all models with one Evaluator"
+            )
         if metric and metric not in report.values:
             raise ValueError(f"no metric {metric!r} in the report of {name}; there are {', '.join(report.values)}")
 

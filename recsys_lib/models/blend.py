@@ -39,8 +39,8 @@ class BlendConfig:
     def __post_init__(self) -> None:
         if self.scaling not in SCALINGS:
             raise ValueError(f"scaling must be one of {', '.join(SCALINGS)}; got {self.scaling!r}")
-        if len(self.weights) < 2 or not min(self.weights) >= 0 or not sum(self.weights) > 0:  # NaN too
-            raise ValueError(f"a blend takes a weight of 0 or more for each of two models or more; got {list(self.weights)}")
+        if not self.weights or not min(self.weights) > 0:  # NaN too
+            raise ValueError(f"a blend takes a weight above 0 for each of its models; got {list(self.weights)}")
 
 
 class Blend(Recommender):
@@ -52,9 +52,9 @@ class Blend(Recommender):
         if len(members) != len(config.weights):
             raise ValueError(f"{len(config.weights)} weights are for as many models; got {len(members)}")
         super().__init__(members[0].catalogue, config)
+        self.to(members[0].device)
         self.name = "blend"  # not of the class: the registry would take it for a model that can be built of options
-        self.members = nn.ModuleList(member for member, weight in zip(members, config.weights) if weight)
-        self._weights = [weight for weight in config.weights if weight]
+        self.members = nn.ModuleList(members)
         for member in self.members:
             if member.trained_on is None:
                 raise ValueError(f"{member.name} was never trained; a blend is made of trained models")
@@ -71,11 +71,17 @@ class Blend(Recommender):
             member.set_features(user=user, item=item)
 
     def score(self, users: Tensor, history: History) -> Tensor:
-        """A member that cannot score a user has no say for him."""
+        """A member that cannot score a user says what his features say; one that has nothing to go by has no say for him.
+
+        What is in the history gets 0: the lists are of other items.
+        """
         total = torch.zeros(len(users), self.catalogue.n_items, device=self.device)
-        for member, weight in zip(self.members, self._weights):
-            scores = member.score(users, history)
-            self._add(total, scores, weight, (history.indptr, history.items), member.can_score(users, history))
+        for member, weight in zip(self.members, self.config.weights):
+            scores, of = member.score(users, history), member.can_score(users, history)
+            strangers = users[~of]
+            if len(strangers) and (by_features := member.score_newcomers(strangers)) is not None:
+                scores[~of], of = by_features, torch.ones_like(of)
+            self._add(total, scores, weight, (history.indptr, history.items), of)
         return total
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
@@ -83,7 +89,7 @@ class Blend(Recommender):
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
         total = None
-        for member, weight in zip(self.members, self._weights):
+        for member, weight in zip(self.members, self.config.weights):
             scores = member.score_newcomers(users)
             if scores is not None:
                 total = torch.zeros_like(scores) if total is None else total
@@ -97,17 +103,21 @@ class Blend(Recommender):
 
 
 def scaled_lists(values: Tensor, scaling: str) -> Tensor:
-    """Scores (B, L) of lists, best first, -inf where there is no item, to what a place counts for; 0 where there is none."""
-    there = values > -torch.inf
+    """Scores (B, L) of lists, best first, -inf where there is no item, to what a place counts for.
+
+    0 where there is no item, and in a list whose scores are all the same, which says nothing; NaN stays NaN.
+    """
+    there = values != -torch.inf
+    lowest = values.masked_fill(~there, torch.inf).amin(1, keepdim=True)
+    there = there & (values[:, :1] != lowest)
     if scaling == "rank":
         places = torch.arange(2, values.shape[1] + 2, device=values.device, dtype=torch.float32)
-        return torch.where(there, 1 / torch.log2(places), 0.0)
+        return torch.where(values.isnan(), values, torch.where(there, 1 / torch.log2(places), 0.0))
     n = there.sum(1, keepdim=True).clamp(min=1)
     known = values.masked_fill(~there, 0.0)
     if scaling == "softmax":
         mean = known.sum(1, keepdim=True) / n
         deviation = ((known - mean).square() * there).sum(1, keepdim=True).div(n).sqrt()
-        return torch.softmax(((known - mean) / deviation.clamp(min=1e-12)).masked_fill(~there, -torch.inf), 1).nan_to_num()
-    lowest = values.masked_fill(~there, torch.inf).amin(1, keepdim=True)
-    width = (values[:, :1] - lowest).clamp(min=1e-12)
-    return torch.where(there, (known - lowest) / width, 0.0)
+        standard = ((known - mean) / deviation).masked_fill(~there, -torch.inf)
+        return torch.where(there.any(1, keepdim=True), torch.softmax(standard, 1), 0.0)
+    return torch.where(there, (known - lowest) / (values[:, :1] - lowest), 0.0)

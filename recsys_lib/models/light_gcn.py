@@ -119,6 +119,7 @@ class LightGCN(Recommender):
 
     def prepare(self, train: Interactions, generator: torch.Generator) -> None:
         super().prepare(train, generator)
+        self._train = train
         self._graph = Graph.of(train, self.config.layers, self.device)
         self._sampler = NegativeSampler(train, self.device)
         history = train.history(self.device)
@@ -137,8 +138,14 @@ class LightGCN(Recommender):
         for rows in order.split(batch_size):
             yield Triples(users[rows], items[rows], others[rows])
 
+    def _graph_here(self) -> Graph:
+        """The graph where the vectors are: a model may be moved after it was trained."""
+        if self._graph.of_users[0].device != self.device:
+            self._graph = Graph.of(self._train, self.config.layers, self.device)
+        return self._graph
+
     def loss(self, batch: Triples) -> tuple[Tensor, int]:
-        users, items = Smoothed.apply(self.users, self.items, self._graph)
+        users, items = Smoothed.apply(self.users, self.items, self._graph_here())
         at_users = F.embedding(batch.users, users)
         ahead = (at_users * (F.embedding(batch.chosen, items) - F.embedding(batch.others, items))).sum(1)
         first = F.embedding(batch.users, self.users), *(F.embedding(of, self.items) for of in (batch.chosen, batch.others))
@@ -158,5 +165,5 @@ class LightGCN(Recommender):
     def _once(self) -> tuple[Tensor, Tensor]:
         if self._smoothed is None or self.training:
             with torch.inference_mode(False), torch.no_grad():
-                self._smoothed = self._graph.smooth(self.users.detach(), self.items.detach())
+                self._smoothed = self._graph_here().smooth(self.users.detach(), self.items.detach())
         return self._smoothed

@@ -228,7 +228,7 @@ class RunFolder:
         """
         path = self.path / "lists.parquet"
         if not path.is_file():
-            raise FileNotFoundError(f"run {self.name} has no lists.parquet; only runs of kind evaluation write it")
+            raise FileNotFoundError(f"run {self.name} has no lists.parquet; trainings and evaluations write it when they end")
         frame = pd.read_parquet(path, engine="pyarrow")
         return frame if part is None else frame[frame["part"] == part].reset_index(drop=True)
 

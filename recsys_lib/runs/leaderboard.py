@@ -213,14 +213,18 @@ def _alone(folder: str | Path) -> Iterator[None]:
         try:
             os.close(os.open(lock, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
             break
-        except (FileExistsError, PermissionError):  # Windows says the latter of a file that is just being removed
+        except (FileExistsError, PermissionError) as error:  # Windows says the latter of a file that is just being removed
             try:
                 if time.time() - lock.stat().st_mtime > SECONDS_OF_A_LOCK:
                     lock.unlink(missing_ok=True)
-                    continue
-            except FileNotFoundError:
-                continue
+            except (FileNotFoundError, PermissionError):
+                pass
             if time.monotonic() - waited > SECONDS_TO_WAIT:
+                if isinstance(error, PermissionError):
+                    raise PermissionError(
+                        f"{FILE} cannot be written in {lock.parent.name}/: this member may only read there. Ask the folder's owner for the "
+                        "right to edit, or log in a folder of your own"
+                    ) from None
                 raise TimeoutError(
                     f"somebody else is writing {FILE} for {SECONDS_TO_WAIT:g} s; try again, or remove {lock.name}"
                 ) from None

@@ -223,10 +223,12 @@ def _read(path: Path) -> pd.DataFrame:
 
 def _columns(frame: pd.DataFrame, label: str, dataset: Dataset) -> list[str]:
     template = dataset.template
+    if not len(frame):
+        raise ValueError(f"{label} needs rows of a user and an item column; got 0 rows of {list(map(str, frame.columns))}")
     for pair in (("user_id", "item_id"), *([(template.user_column, template.item_column)] if template else [])):
         if set(pair) <= set(frame.columns):
             return list(pair)
-    if frame.shape[1] != 2 or not len(frame):
+    if frame.shape[1] != 2:
         raise ValueError(
             f"{label} needs rows of a user and an item column; got {len(frame):,} rows of {list(map(str, frame.columns))}"
         )

@@ -37,6 +37,7 @@ from recsys_lib.runs.trained import BLEND, identity, keep_members
 ADDITIONS = 30
 N_FOLDS = 5
 MOST_USERS = 20_000  # who choose; more of them move no weight
+_BLOCK = 4096  # users whose lists lie side by side at once
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +49,7 @@ class Blended:
         metric: that chose, e.g. "recall@10".
         singles: (U, M) every model alone, a column a model in the order of weights.
         values: (U,) of the blend whose weights the user's fold did not choose. single_values: of the best single model, likewise.
+        others: further metrics: (U,) of the blend as in values, and (U,) of the model that is best alone.
         run: the blend's run folder; None before it is written.
     """
 
@@ -57,6 +59,7 @@ class Blended:
     singles: np.ndarray
     values: np.ndarray
     single_values: np.ndarray
+    others: dict[str, tuple[np.ndarray, np.ndarray]]
     run: RunFolder | None = None
 
     @property
@@ -70,9 +73,13 @@ class Blended:
     def is_more_than_noise(self) -> bool:
         return self.gain[1] > 0
 
+    @property
+    def best_single(self) -> str:
+        return list(self.weights)[int(np.argmax(self.singles.mean(0)))]
+
     def sentence(self) -> str:
         """The finding, with a warning where the gain is inside the noise."""
-        best = list(self.weights)[int(np.argmax(self.singles.mean(0)))]
+        best = self.best_single
         mean, low, high = self.gain
         found = (
             f"{self.metric} on validation {self.values.mean():.4f}, the best single model ({best}) {self.single_values.mean():.4f}; "
@@ -107,27 +114,35 @@ def blend_runs(
         runs: trainings on this data and split; a blend among them is left out. metric: e.g. "recall@10".
         scaling: "" to choose among all. runs_dir: where the new folder goes. seed: of the folds.
     Raises:
-        ValueError: fewer than two runs, runs of other data or another split, no lists, an unknown scaling.
+        ValueError: fewer than two runs, runs of other data or another split, an unknown scaling or metric.
+        FileNotFoundError: a run that kept no lists.
     """
     started = time.perf_counter()
     runs = [run for run in runs if run.model != BLEND]
     names = _names(runs)
     _check(runs, names, dataset, split)
     lists = {name: _Lists.of(run, dataset, split.validation) for name, run in zip(names, runs)}
-    found = choose_weights(lists, split.validation, metric=metric, scaling=scaling, seed=seed)
+    alone = {name: run.metrics.get("metrics", {}) for name, run in zip(names, runs)}
+    known = [one for one in alone[names[0]] if one.split("@")[0] in METRICS and all(one in of for of in alone.values())]
+    found = choose_weights(
+        lists, split.validation, metric=metric, scaling=scaling, seed=seed, also=[one for one in known if one != metric]
+    )
     seconds = time.perf_counter() - started
 
-    config = BlendConfig(tuple(found.weights.values()), found.scaling)
+    # Who has no say is no part of it, and need not be trained again for a submission.
+    runs, names = zip(*((run, name) for run, name in zip(runs, names) if found.weights[name]))
+    config = BlendConfig(tuple(found.weights[name] for name in names), found.scaling)
     run = RunFolder.create(runs_dir, kind="training", model=BLEND, member=member, publish_to=publish_to)
     keep_members(run, runs)
-    run.write_lists(_blended_lists(lists, config, split.validation, dataset))
-    low, high = bootstrap_intervals(found.values[:, None])[0]
-    of_metric = {"mean": float(found.values.mean()), "low": float(low), "high": float(high)}
+    run.write_lists(_blended_lists([lists[name] for name in names], config, split.validation, dataset))
+    of_best = found.singles[:, list(found.weights).index(found.best_single)]
+    metrics = {
+        one: _measured(*of, alone[found.best_single].get(one))
+        for one, of in {metric: (found.values, of_best), **found.others}.items()
+    }
     gain = dict(zip(("mean", "low", "high"), found.gain))
     about = "by users who did not choose the weights"
-    run.write_metrics(
-        {"part": "validation", "kind": about, "metrics": {metric: of_metric}, "gain": gain, "users_scored": len(found.values)}
-    )
+    run.write_metrics({"part": "validation", "kind": about, "metrics": metrics, "gain": gain, "users_scored": len(found.values)})
     run.finish(
         kind="training",
         model=BLEND,
@@ -138,7 +153,7 @@ def blend_runs(
         parameters={"RUNS": [one.name for one in runs], "metric": metric},
         seed=seed,
         monitor=metric,
-        best=of_metric["mean"],
+        best=metrics[metric]["mean"],
         epochs=0,
         best_epoch=0,
         features=sorted({name for one in runs for name in one.record.get("features", [])}),
@@ -153,9 +168,20 @@ def blend_runs(
     return Blended(**vars(found) | {"run": run})
 
 
-def choose_weights(lists: dict[str, _Lists], held_out: Interactions, *, metric: str, scaling: str = "", seed: int = 0) -> Blended:
+def _measured(values: np.ndarray, of_best: np.ndarray, best_of_all: dict[str, float] | None) -> dict[str, float]:
+    """Mean and interval for metrics.json. Where only some users were drawn, on the level of all: that of the best single model there."""
+    level = best_of_all["mean"] - float(of_best.mean()) if best_of_all else 0.0
+    low, high = bootstrap_intervals(values[:, None])[0]
+    return {"mean": float(values.mean()) + level, "low": float(low) + level, "high": float(high) + level}
+
+
+def choose_weights(
+    lists: dict[str, _Lists], held_out: Interactions, *, metric: str, scaling: str = "", seed: int = 0, also: Sequence[str] = ()
+) -> Blended:
     """Weights and scaling for lists of the same users, and what both are worth to users who did not choose them.
 
+    Args:
+        also: further metrics to report; they choose nothing.
     Raises: ValueError for an unknown scaling or metric.
     """
     scalings = [scaling] if scaling else list(SCALINGS)
@@ -168,16 +194,20 @@ def choose_weights(lists: dict[str, _Lists], held_out: Interactions, *, metric: 
     fold = generator.permutation(len(chosen)) % min(N_FOLDS, len(chosen))
     singles = np.stack([judges[0].values(one) for one in np.eye(len(lists), dtype=int)], 1)
     values, single_values = np.empty(len(chosen)), np.empty(len(chosen))
+    best = np.eye(len(lists), dtype=int)[int(np.argmax(singles.mean(0)))]
+    further = {one: (np.empty(len(chosen)), judges[0].values(best, one)) for one in also}
     for number in range(fold.max() + 1):
         inside, others = fold == number, fold != number
         if not others.any():  # one user: nobody else could choose
             others = inside
         judge, counts = _select(judges, others)
         values[inside] = judge.values(counts)[inside]
+        for one in also:
+            further[one][0][inside] = judge.values(counts, one)[inside]
         single_values[inside] = singles[inside, int(np.argmax(singles[others].mean(0)))]
     judge, counts = _select(judges, np.ones(len(chosen), dtype=bool))
     weights = dict(zip(lists, (counts / counts.sum()).tolist()))
-    return Blended(weights, judge.scaling, metric, singles, values, single_values)
+    return Blended(weights, judge.scaling, metric, singles, values, single_values, further)
 
 
 def _select(judges: list[_Judge], users: np.ndarray) -> tuple[_Judge, np.ndarray]:
@@ -208,7 +238,7 @@ class _Judge:
         name, _, k = metric.partition("@")
         if name not in METRICS or not k.isdigit():
             raise ValueError(f"the metric must be one of {', '.join(METRICS)} with a cut-off, e.g. 'recall@10'; got {metric!r}")
-        self._metric, self._k = METRICS[name], int(k)
+        self._chooses = metric
         self._scores, items = _side_by_side([one.take(chosen) for one in lists.values()], scaling, held_out.n_items)
         self._there = items >= 0
         keys = torch.from_numpy(held_out.pair_keys.copy())
@@ -217,14 +247,16 @@ class _Judge:
         self._n_held_out = torch.from_numpy(held_out.user_counts[users[chosen]])
         self._known: dict[bytes, np.ndarray] = {}
 
-    def values(self, counts: np.ndarray) -> np.ndarray:
-        """(U,) of the metric for (M,) weights, whatever their sum."""
+    def values(self, counts: np.ndarray, metric: str = "") -> np.ndarray:
+        """(U,) of a metric (that which chooses) for (M,) weights, whatever their sum."""
+        metric = metric or self._chooses
         divided = counts // np.gcd.reduce(counts)
-        key = divided.tobytes()
+        key = divided.tobytes() + metric.encode()
         if key not in self._known:
+            name, _, k = metric.partition("@")
             scores = torch.einsum("ucm,m->uc", self._scores, torch.from_numpy(divided).to(self._scores))
-            _, places = top_k(scores.masked_fill_(~self._there, -torch.inf).contiguous(), min(self._k, scores.shape[1]))
-            self._known[key] = self._metric(self._hits.gather(1, places).double(), self._n_held_out, self._k).numpy()
+            _, places = top_k(scores.masked_fill_(~self._there, -torch.inf).contiguous(), min(int(k), scores.shape[1]))
+            self._known[key] = METRICS[name](self._hits.gather(1, places).double(), self._n_held_out, int(k)).float().numpy()
         return self._known[key]
 
 
@@ -276,23 +308,28 @@ def _side_by_side(lists: Sequence[_Lists], scaling: str, n_items: int) -> tuple[
     return scores, items
 
 
-def _blended_lists(lists: dict[str, _Lists], config: BlendConfig, held_out: Interactions, dataset: Dataset) -> pd.DataFrame:
+def _blended_lists(lists: Sequence[_Lists], config: BlendConfig, held_out: Interactions, dataset: Dataset) -> pd.DataFrame:
     """The blend's own lists on validation, for lists.parquet."""
     catalogue, users = dataset.catalogue, np.flatnonzero(held_out.user_counts)
-    scores, items = _side_by_side(list(lists.values()), config.scaling, held_out.n_items)
-    total = (scores @ torch.tensor(config.weights)).masked_fill_(items < 0, -torch.inf)
-    values, places = top_k(total, min(LIST, total.shape[1]))
-    length, there = values.shape[1], (values > -torch.inf).numpy().ravel()
-    frame = pd.DataFrame(
-        {
-            "part": "validation",
-            "user_id": catalogue.users.ids_of(users.repeat(length)),
-            "item_id": catalogue.items.ids_of(items.gather(1, places).clamp(min=0).numpy().ravel()),
-            "rank": np.tile(np.arange(1, length + 1), len(users)),
-            "score": values.numpy().ravel(),
-        }
-    )
-    return frame[there]
+    frames = []
+    for rows in np.array_split(
+        np.arange(len(users)), max(1, len(users) // _BLOCK)
+    ):  # all lists side by side are much larger than each
+        scores, items = _side_by_side([one.take(rows) for one in lists], config.scaling, held_out.n_items)
+        total = (scores @ torch.tensor(config.weights)).masked_fill_(items < 0, -torch.inf)
+        values, places = top_k(total, min(LIST, total.shape[1]))
+        length, there = values.shape[1], (values > -torch.inf).numpy().ravel()
+        frame = pd.DataFrame(
+            {
+                "part": "validation",
+                "user_id": catalogue.users.ids_of(users[rows].repeat(length)),
+                "item_id": catalogue.items.ids_of(items.gather(1, places).clamp(min=0).numpy().ravel()),
+                "rank": np.tile(np.arange(1, length + 1), len(rows)),
+                "score": values.numpy().ravel(),
+            }
+        )
+        frames.append(frame[there])
+    return pd.concat(frames, ignore_index=True)
 
 
 def _names(runs: Sequence[RunFolder]) -> list[str]:

@@ -12,8 +12,9 @@ from recsys_lib.data.splits import fraction_split
 from recsys_lib.datasets.base import Dataset
 from recsys_lib.evaluation.evaluator import Evaluator
 from recsys_lib.evaluation.ranking import recommend
-from recsys_lib.models.blend import BlendConfig
 from recsys_lib.models import build_model, model_names
+from recsys_lib.models.base import Recommender
+from recsys_lib.models.blend import Blend, BlendConfig, scaled_lists
 from recsys_lib.runs.compared import compare_runs, runs_to_compare
 from recsys_lib.runs.folder import RunFolder
 from recsys_lib.runs.trained import finish_training, load_model, refit
@@ -138,8 +139,13 @@ def test_it_is_a_run_like_any_other(runs, dataset, split, tmp_path):
     assert len(recommended) == 5 * dataset.catalogue.n_users
     assert np.isin(dataset.interactions.pair_keys, final.trained_on).all()
     record = found.run.record
-    assert record["parents"] == [run.name for run in runs] and record["weights"] == found.weights
+    taking_part = [run.name for run in runs if found.weights[run.model]]
+    assert record["parents"] == taking_part and record["weights"] == found.weights
+    assert sorted(path.name for path in (found.run.path / "members").iterdir()) == sorted(taking_part)
     assert record["best"] == pytest.approx(found.values.mean()) == found.run.metrics["metrics"]["recall@5"]["mean"]
+    assert found.run.metrics["metrics"].keys() == {
+        name for name in runs[0].metrics["metrics"] if not name.startswith(("coverage", "novelty"))
+    }
 
 
 def test_it_stands_alone_and_misses_a_lost_member(runs, dataset, split, tmp_path):
@@ -179,6 +185,68 @@ def test_the_leak_lock_holds_for_every_member(runs, dataset, split, tmp_path):
 
 def test_it_is_not_in_the_registry_and_refuses_odd_weights():
     assert "blend" not in model_names()
-    for weights in ((1.0,), (0.0, 0.0), (-1.0, 2.0), (float("nan"), 1.0)):
+    for weights in ((), (0.0, 1.0), (-1.0, 2.0), (float("nan"), 1.0)):
         with pytest.raises(ValueError, match="weight"):
             BlendConfig(weights)
+
+
+def test_users_who_were_not_drawn_do_not_shift_the_level(two_halves, runs, dataset, split, tmp_path, monkeypatch):
+    whole = blended(runs, dataset, split, tmp_path)
+    monkeypatch.setattr("recsys_lib.studies.blending.MOST_USERS", 40)
+    drawn = blended(runs, dataset, split, tmp_path)
+    best = next(run for run in runs if run.model == drawn.best_single)
+    expected = (
+        best.metrics["metrics"]["recall@5"]["mean"]
+        + (drawn.values - drawn.singles[:, list(drawn.weights).index(drawn.best_single)]).mean()
+    )
+    assert drawn.run.metrics["metrics"]["recall@5"]["mean"] == pytest.approx(expected, abs=1e-6)
+    assert len(drawn.values) == 40 < len(whole.values)
+
+
+# ---- who has no history, and who has nothing to go by
+
+
+class Given(Recommender):
+    """Scores from a table; cannot score some users, of whom it may know features."""
+
+    name = "given"
+    needs_training = False
+
+    def __init__(self, catalogue, scores, *, strangers=(), by_features=None):
+        super().__init__(catalogue, None)
+        self.scores, self.by_features = torch.as_tensor(scores, dtype=torch.float32), by_features
+        self.strangers = torch.tensor(strangers, dtype=torch.int64)
+        self.trained_on = np.zeros(0, dtype=np.int64)
+
+    def score(self, users, history):
+        return self.scores[users].clone()
+
+    def can_score(self, users, history):
+        return ~torch.isin(users, self.strangers)
+
+    def score_newcomers(self, users):
+        return None if self.by_features is None else self.by_features.expand(len(users), -1).clone()
+
+
+def test_a_member_that_cannot_score_a_user_says_what_his_features_say_or_nothing(market_catalogue, market_log):
+    generator = np.random.default_rng(0)
+    everybody = Given(market_catalogue, generator.random((60, 40)))
+    features = torch.linspace(0, 1, 40)
+    knows = Given(market_catalogue, generator.random((60, 40)), strangers=[7], by_features=features)
+    dumb = Given(market_catalogue, generator.random((60, 40)), strangers=[7])
+    users, history = torch.tensor([7]), market_log.history().take(torch.tensor([7]))
+    lone = Blend([everybody], BlendConfig((1.0,), "rank")).score(users, history)
+    with_dumb = Blend([everybody, dumb], BlendConfig((1.0, 5.0), "rank")).score(users, history)
+    with_features = Blend([everybody, knows], BlendConfig((1.0, 5.0), "rank")).score(users, history)
+    assert torch.equal(lone, with_dumb)
+    asked = torch.ones(40, dtype=torch.bool)
+    asked[history.items] = False
+    assert int(with_features[0].argmax()) == int(torch.nonzero(asked).max())  # the last item, by the features
+
+
+@pytest.mark.parametrize("scaling", ["min-max", "rank", "softmax"])
+def test_a_list_whose_scores_are_all_the_same_says_nothing_and_nan_is_not_hidden(scaling):
+    assert not scaled_lists(torch.tensor([[2.0, 2.0, 2.0], [1.0, 1.0, -torch.inf]]), scaling).any()
+    assert scaled_lists(torch.tensor([[float("nan"), 2.0, 1.0]]), scaling).isnan().any()
+    places = scaled_lists(torch.tensor([[3.0, 2.0, -torch.inf]]), scaling)[0]
+    assert places[0] > places[1] >= places[2] == 0
