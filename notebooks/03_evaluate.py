@@ -62,23 +62,8 @@ ws = bootstrap(DATA_DIR, OUT_DIR)
 # %%
 import pandas as pd
 
-from recsys_lib import (
-    RunFolder,
-    blend_runs,
-    compare_runs,
-    feature_worth,
-    finish_evaluation,
-    keep_evaluation,
-    load_model,
-    make_split,
-    read_dataset,
-    recommend,
-    refit,
-    runs_to_compare,
-    template_of,
-    user_explorer,
-    write_submission,
-)
+from recsys_lib import RunFolder, blend_runs, compare_runs, feature_worth, finish_evaluation, keep_evaluation, load_model
+from recsys_lib import make_split, read_dataset, recommend, refit, runs_to_compare, template_of, user_explorer, write_submission
 from recsys_lib.display.fonts import keep_hangul
 
 parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "BLEND", "FEATURE_MINUTES", "FEATURE_MODEL", "SUBMIT")}
