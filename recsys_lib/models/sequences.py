@@ -175,7 +175,8 @@ class SequenceModel(Recommender):
 
     def states(self, vectors: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
         """(B, L, size) item vectors and (B, L) places -> (B, L, size)."""
-        x = vectors * self.config.size**0.5 + self.places[places]
+        # F.embedding, as the gradient of an index is added up by threads in any order
+        x = vectors * self.config.size**0.5 + F.embedding(places, self.places)
         x = F.dropout(x, self.config.dropout, self.training)
         for block in self.blocks:
             x = block(x, mask)

@@ -68,7 +68,7 @@ def test_it_is_what_drawn_negatives_give_on_average(toy_catalogue, toy_log):
         total += pair_loss(parts, user, item, 1, 0.1)
         counts = np.bincount(negatives, minlength=6) * 3 / n
         total += sum(count * pair_loss(parts, user, other, 0, 0.1) for other, count in enumerate(counts))
-    assert float(whole_loss(model, toy_log)[0]) == pytest.approx(total, rel=0.01)
+    assert float(whole_loss(model, toy_log)[0].detach()) == pytest.approx(total, rel=0.01)
 
 
 def test_a_weighted_loss_weighs_the_chosen_pairs_alone(toy_catalogue, toy_log):
