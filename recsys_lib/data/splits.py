@@ -142,29 +142,36 @@ def count_shared(rows: Interactions, known: np.ndarray) -> int:
     return int((known[places] == rows.pair_keys).sum())
 
 
-def leave_one_out(interactions: Interactions, *, held_out: str | None = None, seed: int) -> Split:
+def leave_one_out(
+    interactions: Interactions, *, held_out: str | None = None, validation_users: int | None = None, seed: int
+) -> Split:
     """Hold out one row of each user for test, and one more for validation where three or more are there.
 
     Args:
         held_out: "last" (by time, ties in file order) or "random"; None means last where there are timestamps,
             else random. "last" without timestamps means the file's order, and warns.
+        validation_users: so many, drawn at random, hold out a row for validation; the others keep theirs in train, where
+            what comes last is what a model of sequences most needs to see. None: all. The sequential papers' choice.
     Raises:
-        ValueError: no user has two rows, or an unknown `held_out`.
-    Source: He et al., Neural Collaborative Filtering, WWW 2017 (last row); the DACON teams' random row.
+        ValueError: no user has two rows, an unknown `held_out`, or fewer users with three rows than validation_users.
+    Source: He et al., Neural Collaborative Filtering, WWW 2017 (last row); the DACON teams' random row; 2,048 validating
+        users on MovieLens-1M: Petrov and Macdonald, A Replicability Study of BERT4Rec, RecSys 2022.
     """
-    return leave_k_out(interactions, 1, held_out=held_out, seed=seed)
+    return leave_k_out(interactions, 1, held_out=held_out, validation_users=validation_users, seed=seed)
 
 
-def leave_k_out(interactions: Interactions, k: int, *, held_out: str | None = None, seed: int) -> Split:
+def leave_k_out(
+    interactions: Interactions, k: int, *, held_out: str | None = None, validation_users: int | None = None, seed: int
+) -> Split:
     """Hold out k rows of each user for test, and k more for validation; one row at least stays in train.
 
     A user with k rows or fewer keeps them all in train, one with 2k or fewer holds none out for validation.
 
     Args:
         k: rows, as many as the hidden set of a contest is believed to hold: recall depends on it.
-        held_out: as in leave_one_out.
+        held_out, validation_users: as in leave_one_out.
     Raises:
-        ValueError: no user has k + 1 rows, an unknown `held_out`, or k below 1.
+        ValueError: no user has k + 1 rows, an unknown `held_out`, k below 1, or too few users for validation_users.
     """
     if held_out is None:
         held_out = "random" if interactions.timestamps is None else "last"
@@ -187,7 +194,18 @@ def leave_k_out(interactions: Interactions, k: int, *, held_out: str | None = No
     from_end = counts - 1 - rank
     test = (from_end < k) & (counts > k)
     validation = (from_end >= k) & (from_end < 2 * k) & (counts > 2 * k)
-    return _split(interactions, validation, test, f"{name}_{held_out}", seed)
+    protocol = f"{name}_{held_out}"
+    if validation_users is not None:
+        able = np.flatnonzero(interactions.user_counts > 2 * k)
+        if not 1 <= validation_users <= len(able):
+            raise ValueError(
+                f"validation_users must be 1 or more, and at most the {len(able):,} users with {2 * k + 1} or more "
+                f"interactions; got {validation_users:,}"
+            )
+        drawn = np.random.default_rng([seed, 1]).permutation(able)[:validation_users]  # [seed] alone orders the rows
+        validation &= np.isin(interactions.users, drawn)
+        protocol += f"_validated_by_{validation_users}"
+    return _split(interactions, validation, test, protocol, seed)
 
 
 def contest_split(interactions: Interactions, *, n_random: int, last: bool = False, seed: int) -> Split:
@@ -431,18 +449,21 @@ SPLITS = {
     "temporal_per_user": lambda log, seed: temporal_holdout(log, per_user=True),
     "user_holdout": lambda log, seed: user_holdout(log, seed=seed),
 }
-_LEAVE_K_OUT = re.compile(r"leave_(\d+)_out_(random|last)")
+_LEAVE_K_OUT = re.compile(r"leave_(one|\d+)_out_(random|last)(?:_validated_by_(\d+))?")
 _CONTEST = re.compile(r"contest_(last_plus_)?(\d+)_random")
 _FOLD = re.compile(r"fold_(\d+)_of_(\d+)")
-_WITH_NUMBERS = ("leave_10_out_random", "leave_10_out_last", "contest_10_random", "contest_last_plus_2_random", "fold_1_of_5")
+_WITH_NUMBERS = (
+    *("leave_10_out_random", "leave_10_out_last", "leave_one_out_last_validated_by_2048"),
+    *("contest_10_random", "contest_last_plus_2_random", "fold_1_of_5"),
+)
 
 
 def make_split(name: str, interactions: Interactions, *, seed: int) -> Split:
     """A split by its name: what the notebooks' SPLIT parameter means.
 
     Args:
-        name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last", "contest_10_random",
-            "contest_last_plus_2_random", "fold_1_of_5".
+        name: one of SPLITS, or with numbers: "leave_10_out_random", "leave_3_out_last",
+            "leave_one_out_last_validated_by_2048", "contest_10_random", "contest_last_plus_2_random", "fold_1_of_5".
     Raises:
         ValueError: an unknown name, or what the split says of these interactions.
     """
@@ -453,8 +474,9 @@ def split_named(name: str) -> Callable[[Interactions, int], Split]:
     """(interactions, seed) -> Split; asked for its name alone, before there is data. Raises: ValueError."""
     if name in SPLITS:
         return SPLITS[name]
-    if (found := _LEAVE_K_OUT.fullmatch(name)) and int(found[1]):
-        return lambda log, seed: leave_k_out(log, int(found[1]), held_out=found[2], seed=seed)
+    if (found := _LEAVE_K_OUT.fullmatch(name)) and found[1] != "0":
+        k, of_users = 1 if found[1] == "one" else int(found[1]), found[3] and int(found[3])
+        return lambda log, seed: leave_k_out(log, k, held_out=found[2], validation_users=of_users, seed=seed)
     if (found := _CONTEST.fullmatch(name)) and int(found[2]):
         return lambda log, seed: contest_split(log, n_random=int(found[2]), last=bool(found[1]), seed=seed)
     if (found := _FOLD.fullmatch(name)) and 1 <= int(found[1]) <= int(found[2]) and int(found[2]) > 1:

@@ -69,25 +69,23 @@ class BERT4Rec(SequenceModel):
         shown = History(history.indptr, history.items.masked_fill(batch.hidden, n_items))
         inputs, _ = side_by_side(shown, self.config.max_length)
         asked = inputs == n_items
-        states = self._asked(inputs, lengths, asked)
+        states = self._guesses(self._states(inputs, lengths)[asked])
         return SoftmaxLoss.apply(states, self.item_embeddings, self.item_bias, wanted[asked]), len(states)
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:
         return self.item_embeddings, self.item_bias
 
-    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+    def newest_states(self, history: History) -> Tensor:
         items, lengths = side_by_side(history, self.config.max_length - 1)
-        inputs = F.pad(items, (0, 1))
-        rows = torch.arange(len(inputs), device=inputs.device)
-        inputs[rows, lengths] = self.catalogue.n_items
-        asked = torch.zeros_like(inputs, dtype=torch.bool)
-        asked[rows, lengths] = True
-        return self._asked(inputs, lengths + 1, asked)
+        inputs = F.pad(items, (0, 1)).scatter_(1, lengths[:, None], self.catalogue.n_items)
+        return self._guesses(self._states(inputs, lengths + 1, newest=lengths))
 
-    def _asked(self, inputs: Tensor, lengths: Tensor, asked: Tensor) -> Tensor:
-        """(B, L) items, n_items where the mask stands -> (asked positions, size) vectors to be held against items."""
+    def _states(self, inputs: Tensor, lengths: Tensor, newest: Tensor | None = None) -> Tensor:
+        """(B, L) items, n_items where the mask stands -> (B, L, size)."""
         vectors = F.embedding(inputs, torch.cat([self.item_embeddings, self.mask]))
         number = torch.arange(inputs.shape[1], device=inputs.device)
         places = (self.config.max_length - lengths[:, None] + number).clamp(max=self.config.max_length - 1)
-        there = (number < lengths[:, None])[:, None, None, :]
-        return F.gelu(self.head(self.states(vectors, places, there)[asked]))
+        return self.states(vectors, places, (number < lengths[:, None])[:, None, None, :], newest)
+
+    def _guesses(self, states: Tensor) -> Tensor:
+        return F.gelu(self.head(states))

@@ -38,18 +38,17 @@ class SASRec(SequenceModel):
         inputs, targets, n = items[:, :-1], items[:, 1:], lengths - 1
         there = torch.arange(inputs.shape[1], device=n.device) < n[:, None]
         states = self._states(inputs, n)[there]
-        no_bias = states.new_zeros(len(self.item_embeddings))
-        return SoftmaxLoss.apply(states, self.item_embeddings, no_bias, targets[there]), len(states)
+        return SoftmaxLoss.apply(states, self.item_embeddings, None, targets[there]), len(states)
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:
         return self.item_embeddings, self.item_embeddings.new_zeros(len(self.item_embeddings))
 
-    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+    def newest_states(self, history: History) -> Tensor:
         items, lengths = side_by_side(history, self.config.max_length)
-        states = self._states(items, lengths)
-        return states[torch.arange(len(states), device=states.device), (lengths - 1).clamp(min=0)]
+        return self._states(items, lengths, (lengths - 1).clamp(min=0))
 
-    def _states(self, items: Tensor, lengths: Tensor) -> Tensor:
+    def _states(self, items: Tensor, lengths: Tensor, newest: Tensor | None = None) -> Tensor:
         """(B, L) items -> (B, L, size); a position sees those before it, so what follows the end changes nothing."""
         places = self.config.max_length - lengths[:, None] + torch.arange(items.shape[1], device=items.device)
-        return self.states(F.embedding(items, self.item_embeddings), places.clamp(max=self.config.max_length - 1), None)
+        places = places.clamp(max=self.config.max_length - 1)
+        return self.states(F.embedding(items, self.item_embeddings), places, None, newest)

@@ -24,7 +24,8 @@ from torch.nn import functional as F
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
 
-_STRIPE = 1024  # positions whose softmax lies in memory at once
+_STRIPE = 512  # positions whose softmax lies in memory at once
+_ASKED_TOGETHER = 64  # histories, when nothing is learned
 _GROUP = 16  # batches whose users are sorted by length together
 
 
@@ -68,51 +69,79 @@ class Block(nn.Module):
         self.queries_keys_values, self.mix = nn.Linear(size, 3 * size), nn.Linear(size, size)
         self.inner, self.outer = nn.Linear(size, width), nn.Linear(width, size)
 
-    def forward(self, x: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, L, size) -> the same. mask: (B, 1, 1, L) bool, which positions are there; None: each sees those before it."""
-        shape = (*x.shape[:2], self.heads, x.shape[2] // self.heads)
-        parts = self.queries_keys_values(self.before_attention(x)).chunk(3, dim=2)
-        queries, keys, values = (part.reshape(shape).transpose(1, 2) for part in parts)
-        # No dropout of attention weights: they would have to be written to memory, (B, heads, L, L) of them.
-        seen = F.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, is_causal=mask is None)
+    def forward(self, x: Tensor, mask: Tensor | None, at: Tensor | None = None) -> Tensor:
+        """(B, L, size) -> the same, or (B, 1, size) of one place of each row.
+
+        Args:
+            mask: (B, 1, 1, L) bool, which positions are there; None: each sees those before it. at: (B,) the places asked for.
+        """
+        queries, keys, values = self.queries_keys_values(self.before_attention(x)).chunk(3, dim=2)
+        if at is not None:
+            rows = torch.arange(len(x), device=x.device)
+            x, queries = x[rows, at][:, None], queries[rows, at][:, None]
+        queries, keys, values = (
+            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in (queries, keys, values)
+        )
+        # No dropout of attention weights: on a GPU they are never in memory, (B, heads, L, L) of them.
+        attention = _attention_in_products if _low_precision_on_cpu(x) else F.scaled_dot_product_attention
+        seen = attention(queries, keys, values, attn_mask=mask, is_causal=mask is None)
         x = x + F.dropout(self.mix(seen.transpose(1, 2).reshape(x.shape)), self.dropout, self.training)
         added = self.outer(self.activation(self.inner(self.before_layers(x))))
         return x + F.dropout(added, self.dropout, self.training)
+
+
+def _low_precision_on_cpu(x: Tensor) -> bool:
+    return x.device.type == "cpu" and torch.is_autocast_enabled("cpu")
+
+
+def _attention_in_products(queries: Tensor, keys: Tensor, values: Tensor, *, attn_mask: Tensor | None, is_causal: bool) -> Tensor:
+    """What scaled_dot_product_attention computes, two to four times as fast for vectors this short in bfloat16 on a CPU."""
+    length, size = queries.shape[2:]
+    unseen = torch.ones(length, length, dtype=torch.bool).triu(1) if is_causal else ~attn_mask
+    bias = torch.zeros((), dtype=queries.dtype).masked_fill(unseen, -torch.inf)
+    logits = (queries * size**-0.5) @ keys.transpose(2, 3) + bias  # (B, heads, L, L)
+    return torch.softmax(logits, -1) @ values
 
 
 class SoftmaxLoss(torch.autograd.Function):
     """Σ_p - log softmax(h_p E' + b)_target of (P, d) positions over all items, in stripes; under autocast the products are in its dtype."""
 
     @staticmethod
-    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor, targets: Tensor) -> Tensor:
-        """(P, d), (n_items, d), (n_items,), (P,) int64 -> ()."""
+    def forward(ctx, hidden: Tensor, weight: Tensor, bias: Tensor | None, targets: Tensor) -> Tensor:
+        """(P, d), (n_items, d), (n_items,) or None, (P,) int64 -> ()."""
         device = hidden.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else weight.dtype
-        low_weight, low_bias = weight.detach().to(dtype), bias.detach().to(dtype)
+        low_weight = weight.detach().to(dtype)
+        low_bias = None if bias is None else bias.detach().to(dtype)
         of_hidden = torch.empty(hidden.shape, dtype=torch.float32, device=hidden.device)
         of_weight = torch.zeros(weight.shape, dtype=torch.float32, device=hidden.device)
-        of_bias = torch.zeros(bias.shape, dtype=torch.float32, device=hidden.device)
+        of_bias = None if bias is None else torch.zeros(bias.shape, dtype=torch.float32, device=hidden.device)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        # One piece of memory for all stripes: to ask for new pages each time takes as long as the product.
+        room = torch.empty(min(_STRIPE, len(hidden)), len(weight), dtype=dtype, device=hidden.device)
         for part, wanted, out in zip(hidden.detach().split(_STRIPE), targets.split(_STRIPE), of_hidden.split(_STRIPE)):
-            part = part.to(dtype)
-            logits = torch.addmm(low_bias, part, low_weight.T)
+            part, logits = part.to(dtype), room[: len(part)]
+            if low_bias is None:
+                torch.mm(part, low_weight.T, out=logits)
+            else:
+                torch.addmm(low_bias, part, low_weight.T, out=logits)
             rows = torch.arange(len(part), device=part.device)
-            at_targets, largest = logits[rows, wanted].float(), logits.amax(1).float()
             change = torch.softmax(logits, 1, out=logits)
-            # The largest probability is no less than 1 / n_items, so its logarithm is safe.
-            total += (largest - change.amax(1).float().log() - at_targets).sum()
+            # A target as improbable as that counts as such in the sum that is reported, and not in the gradient.
+            total -= change[rows, wanted].float().clamp(min=torch.finfo(torch.float32).tiny).log().sum()
             change[rows, wanted] -= 1
             out.copy_(change @ low_weight)
             of_weight += change.T @ part
-            of_bias += change.sum(0, dtype=torch.float32)
+            if of_bias is not None:
+                of_bias += change.sum(0, dtype=torch.float32)
         ctx.save_for_backward(of_hidden, of_weight, of_bias)
         return total
 
     @staticmethod
     @once_differentiable
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, Tensor, Tensor | None, None]:
         of_hidden, of_weight, of_bias = ctx.saved_tensors
-        return of_hidden * gradient, of_weight * gradient, of_bias * gradient, None
+        return of_hidden * gradient, of_weight * gradient, None if of_bias is None else of_bias * gradient, None
 
 
 @dataclass(frozen=True)
@@ -173,14 +202,29 @@ class SequenceModel(Recommender):
         for number in torch.randperm(len(batches), generator=generator, device=self.device).tolist():
             yield Sequences(self._history.take(batches[number], totals[number]))
 
-    def states(self, vectors: Tensor, places: Tensor, mask: Tensor | None) -> Tensor:
-        """(B, L, size) item vectors and (B, L) places -> (B, L, size)."""
+    def user_vectors(self, users: Tensor, history: History) -> Tensor:
+        """What the newest state says; histories of about one length together, so that little is padding."""
+        vectors = torch.empty(len(users), self.config.size, device=users.device)
+        for part in history.lengths.argsort().split(_ASKED_TOGETHER if users.device.type == "cpu" else max(1, len(users))):
+            vectors[part] = self.newest_states(history.take(part))
+        return vectors
+
+    def newest_states(self, history: History) -> Tensor:
+        """(B, size), what is held against the vectors of all items."""
+        raise NotImplementedError
+
+    def states(self, vectors: Tensor, places: Tensor, mask: Tensor | None, newest: Tensor | None = None) -> Tensor:
+        """(B, L, size) item vectors and (B, L) places -> (B, L, size); of the `newest` (B,) alone: (B, size)."""
         # F.embedding, as the gradient of an index is added up by threads in any order
         x = vectors * self.config.size**0.5 + F.embedding(places, self.places)
         x = F.dropout(x, self.config.dropout, self.training)
-        for block in self.blocks:
+        for block in self.blocks[:-1]:
             x = block(x, mask)
-        return self.last_norm(x)
+        if newest is None:
+            return self.last_norm(self.blocks[-1](x, mask))
+        # The last block need not say what nobody asks: half of its work and more.
+        there = torch.arange(x.shape[1], device=x.device) <= newest[:, None]
+        return self.last_norm(self.blocks[-1](x, there[:, None, None, :], newest)[:, 0])
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

@@ -28,7 +28,7 @@ def log_of(counts, n_items=12, timestamps=False, seed=0):
     return Interactions(users[order], items[order], len(counts), n_items, times)
 
 
-ALL = [*SPLITS, "leave_2_out_random", "leave_3_out_last", "fold_2_of_3", "contest_3_random", "contest_last_plus_2_random"]
+ALL = [*SPLITS, "leave_2_out_random", "leave_3_out_last", "leave_one_out_last_validated_by_2", "fold_2_of_3", "contest_3_random", "contest_last_plus_2_random"]
 WITHOUT_SEED = {"leave_one_out_last", "leave_3_out_last", "temporal", "temporal_per_user"}
 
 
@@ -165,6 +165,23 @@ def test_leave_k_out_says_when_no_history_is_long_enough():
         leave_k_out(log_of([7, 3]), 10, seed=0)
     with pytest.raises(ValueError, match="k must be 1 or more; got 0"):
         leave_k_out(log_of([7, 3]), 0, seed=0)
+
+
+def test_some_users_validate_and_the_others_keep_their_rows():
+    log = log_of([2, 3, 7, 12, 9], timestamps=True)
+    everybody, some = leave_one_out(log, seed=5), leave_one_out(log, validation_users=2, seed=5)
+    assert some.protocol == "leave_one_out_last_validated_by_2"
+    assert np.array_equal(some.test.pair_keys, everybody.test.pair_keys)
+    assert some.validation.user_counts.max() == 1 and len(some.validation) == 2 and some.validation.user_counts[0] == 0
+    assert np.isin(some.validation.pair_keys, everybody.validation.pair_keys).all()
+    assert leave_one_out(log, validation_users=4, seed=5).validation.fingerprint == everybody.validation.fingerprint
+    of_random = leave_k_out(log, 2, held_out="random", validation_users=1, seed=5)
+    assert of_random.protocol == "leave_2_out_random_validated_by_1" and len(of_random.validation) == 2
+
+
+def test_more_validating_users_than_there_are_is_refused():
+    with pytest.raises(ValueError, match="at most the 2 users with 3 or more interactions; got 2,048"):
+        leave_one_out(log_of([2, 3, 7]), validation_users=2048, seed=5)
 
 
 # ---- as a contest hides

@@ -52,6 +52,36 @@ def test_the_loss_and_its_gradients_are_those_of_cross_entropy(positions):
         assert torch.allclose(one, other, rtol=1e-3, atol=1e-4)
 
 
+def test_without_a_bias_it_is_the_loss_of_a_bias_of_zeros():
+    torch.manual_seed(0)
+    hidden, weight, targets = torch.randn(9, 6, requires_grad=True), torch.randn(11, 6, requires_grad=True), torch.randint(0, 11, (9,))
+    ours, with_zeros = (SoftmaxLoss.apply(hidden, weight, bias, targets) for bias in (None, torch.zeros(11)))
+    assert torch.equal(ours, with_zeros)
+    for one, other in zip(torch.autograd.grad(ours, [hidden, weight]), torch.autograd.grad(with_zeros, [hidden, weight])):
+        assert torch.equal(one, other)
+
+
+def test_a_hopeless_target_leaves_the_loss_finite_and_its_gradient_right():
+    weight = torch.tensor([[0.0], [500.0]])
+    hidden = torch.ones(1, 1, requires_grad=True)
+    ours = SoftmaxLoss.apply(hidden, weight, None, torch.tensor([0]))
+    assert 80 < float(ours.detach()) < 500
+    assert float(torch.autograd.grad(ours, hidden)[0]) == 500.0
+
+
+@pytest.mark.parametrize("name", ["sas_rec", "bert4rec"])
+def test_a_training_step_in_bfloat16_is_near_that_in_float32(name, market_catalogue, market_log):
+    """On a CPU, attention is then another code."""
+    model = built(name, market_catalogue, market_log, heads=2)
+    batch = next(model.batches(market_log, torch.Generator().manual_seed(0), batch_size=16, epoch=1))
+    gradients = []
+    for low in (False, True):
+        with torch.autocast("cpu", torch.bfloat16, enabled=low):
+            total, _ = model.loss(batch)
+        gradients.append(torch.cat([part.flatten() for part in torch.autograd.grad(total, list(model.blocks.parameters()))]))
+    assert 0 < float((gradients[0] - gradients[1]).norm() / gradients[0].norm()) < 0.05
+
+
 def test_in_bfloat16_it_is_near():
     torch.manual_seed(0)
     tensors = [torch.randn(shape, requires_grad=True) for shape in ((300, 16), (40, 16), (40,))]
