@@ -60,7 +60,9 @@ _CELLS = 2**22  # of a block of likenesses: 16 MB
 class FeatureKNNConfig:
     features: tuple[str, ...] | str = option("all", FEATURES_HELP)
     weights: tuple[str, ...] | str = option(
-        "auto", "'auto': found on hidden rows; or a list of view=number, the others 0: history=1, choosers=0.5, age=0.1"
+        "auto",
+        "'auto': found on hidden rows; or a list of view=number, the others 0: history=1, choosers=0.5, age=0.1. "
+        "With features='all' they choose the features; any other choice of features wants a weight for each",
     )
     k: int = option(100, "nearest users that vote for a known user; 0 = all of them")
     newcomer_k: int = option(300, "nearest users that vote for a user without history; 0 = all of them")
@@ -130,6 +132,12 @@ class FeatureKNN(Recommender):
         for view in given or ():
             if view not in views:
                 raise ValueError(f"no view {view!r}{did_you_mean(view, views)} There are: {', '.join(views)}.")
+        unused = [name for name in (*self.user.names, *self.item.names) if given is not None and not given.get(name)]
+        if unused and config.features != "all":
+            raise ValueError(
+                f"features that are asked for have no weight and would not be used: {', '.join(unused)}. "
+                f"Say for example weights=[..., '{unused[0]}=0.1'], or leave them out of features"
+            )
         self._known = self._new = given  # view -> weight, for known and for new users and items; None: not found yet
 
     @property

@@ -258,7 +258,8 @@ class MultiDAE(Autoencoder):
         return self._user_map.scores(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
-        return torch.softmax(self.score(users, history), 1) * history.lengths[:, None]
+        scores = self.score(users, history)
+        return torch.softmax(scores, 1, out=scores).mul_(history.lengths[:, None])
 
     def _output_once(self) -> OutputSide:
         if self._output_side is None or self.training:

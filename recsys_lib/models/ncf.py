@@ -107,7 +107,7 @@ class NCF(Recommender):
         n_users, n_items = catalogue.n_users, catalogue.n_items
         width = 0
         self.side = SideInformation(catalogue, config.features, WIDEST)  # what newcomers are mapped from
-        if not self.has_tower and self.side.item.names and config.features != "all":
+        if not self.has_tower and self.side.item.names:
             raise ValueError(
                 f"{self.name} has no tower to use features of items in ({', '.join(self.side.item.names)}); "
                 "ask for features='user', which rank users without history, or take mlp or neumf"

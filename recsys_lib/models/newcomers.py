@@ -21,7 +21,7 @@ from recsys_lib.models.ridge import Ridge, ridge
 from recsys_lib.models.side_information import SideVectors
 
 WIDEST = 256  # columns of the features that a map starts from
-_BLOCK = 512  # users scored at once
+_BLOCK = 128  # users scored at once
 _LIST = 20  # places for which new items compete
 _JUDGES = 1024  # known users who say how far left-out items are misjudged
 
@@ -32,10 +32,16 @@ class MapOfUsers:
     Args:
         vectors: of all users. expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits:
             averages of logits are not those of probabilities.
+        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product.
     """
 
-    def __init__(self, vectors: SideVectors, expected: Callable[[Tensor, History], Tensor]) -> None:
-        self.vectors, self._expected = vectors, expected
+    def __init__(
+        self,
+        vectors: SideVectors,
+        expected: Callable[[Tensor, History], Tensor],
+        through: Callable[[], Tensor] = lambda: None,
+    ) -> None:
+        self.vectors, self._expected, self._through = vectors, expected, through
         self._train: Interactions | None = None
         self.ridge: Ridge | None = None
 
@@ -55,7 +61,7 @@ class MapOfUsers:
                 history = self._train.history(device)
                 blocks = (self._expected(part, history.take(part)) for part in known.split(_BLOCK))
                 # From the features that it was built with: values that are swapped later are asked, not learned from.
-                self.ridge = ridge(self.vectors.rows(known, first=True), blocks)
+                self.ridge = ridge(self.vectors.rows(known, first=True), blocks, self._through())
         return self.ridge is not None
 
     def scores(self, users: Tensor) -> Tensor | None:

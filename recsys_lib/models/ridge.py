@@ -45,26 +45,32 @@ class Ridge:
         return targets - (targets - self(features)) / (1 - self.hat)[:, None]
 
 
-def ridge(features: Tensor, targets: Iterable[Tensor]) -> Ridge:
-    """Fit (n, D) features to (n, d) targets, which come in blocks of rows and are never held together; n at least 2."""
+def ridge(features: Tensor, targets: Iterable[Tensor], through: Tensor | None = None) -> Ridge:
+    """Fit (n, D) features to (n, d) targets, which come in blocks of rows and are never held together; n at least 2.
+
+    through: (m, d) where the targets are the blocks (n, m) times it: W is linear in the targets, so it need not be done row by row.
+    """
     centre = features.mean(0)
     inputs = (features - centre).double()
     values, vectors = torch.linalg.eigh(inputs.T @ inputs)
     values = values.clamp(min=0)
     turned = inputs @ vectors  # (n, D), its columns sum to 0
-    projected, total, sketches, directions, start = 0.0, 0.0, [], None, 0
+    with_ones = torch.cat([turned, turned.new_ones(len(turned), 1)], 1)  # the last column adds up the targets
+    sums, sketches, directions, start = 0.0, [], None, 0
     for block in targets:
         if directions is None:
-            directions = _directions(block)
-        part = turned[start : start + len(block)].to(block.dtype)
-        projected, total, start = projected + part.T @ block, total + block.sum(0), start + len(block)
+            directions = _directions(block if through is None else through)
+            directions = directions if through is None else through @ directions
+        part = with_ones[start : start + len(block)].to(block.dtype)
+        sums, start = sums + part.T @ block, start + len(block)
         sketches.append(block @ directions)
-    mean, sketch = total / start, torch.cat(sketches).double()
+    sums = sums if through is None else sums @ through
+    projected, mean, sketch = sums[:-1], sums[-1] / start, torch.cat(sketches).double()
     sketch -= sketch.mean(0)
     found, variance = turned.T @ sketch, float(sketch.square().sum())
-    errors, hats = [], []
+    squares, errors, hats = turned.square(), [], []
     for strength in STRENGTHS:
-        hats.append(((turned.square() / (values + strength)).sum(1) + 1 / start).clamp(max=1 - 1e-6))  # the mean is fitted too
+        hats.append((squares @ (1 / (values + strength)) + 1 / start).clamp(max=1 - 1e-6))  # the mean is fitted too
         residual = sketch - turned @ (found / (values + strength)[:, None])
         errors.append(float((residual / (1 - hats[-1])[:, None]).square().sum()))
     best = min(range(len(errors)), key=errors.__getitem__)

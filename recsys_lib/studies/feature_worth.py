@@ -128,7 +128,18 @@ def _takes_features(name: str) -> bool:
         return False
     users, items = (IdMap([f"{side}0", f"{side}1"], side) for side in ("user", "item"))
     tables = (FeatureTable(2, [categorical(f"of {ids.what}", ids, ids.ids, ["x", "y"])]) for ids in (users, items))
-    return bool(build_model(name, Catalogue(users, items, *tables), seed=0, features="all").uses_features)
+    return bool(_usable(name, Catalogue(users, items, *tables), {}))
+
+
+def _usable(model: str, catalogue: Catalogue, options: Mapping[str, Any]) -> frozenset[str]:
+    """All features, or those of one side where the model refuses the other's. Raises: ValueError where it refuses both."""
+    refusals = []
+    for choice in ("all", "user", "item"):
+        try:
+            return build_model(model, catalogue, seed=0, **options, features=choice).uses_features
+        except ValueError as refusal:
+            refusals.append(refusal)
+    raise refusals[0]
 
 
 def _asked(
@@ -150,7 +161,7 @@ def _asked(
             raise ValueError(f"no feature {unknown[0]!r}{did_you_mean(unknown[0], there)} There are {', '.join(there)}.")
         if not len(features):
             raise ValueError("features is an empty list; name one or more, or 'all'")
-    used = build_model(model, catalogue, seed=0, **options, features="all").uses_features
+    used = _usable(model, catalogue, options)
     asked = there if features == "all" else [name for name in there if name in set(features)]
     unused = [name for name in asked if name not in used]
     if unused and (features != "all" or len(unused) == len(asked)):

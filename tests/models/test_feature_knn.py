@@ -232,6 +232,8 @@ def test_an_unused_view_changes_nothing_and_a_used_one_comes_back_to_the_bit(pla
         ({"weights": "automatic"}, r"weights must be 'auto' .*got 'automatic'"),
         ({"weights": ["town=-1"]}, r"no number below 0; got 'town=-1'"),
         ({"weights": ["town=nan"]}, r"no number below 0; got 'town=nan'"),
+        ({"features": ["town", "kind"], "weights": ["history=1", "town=1"]}, r"have no weight and would not be used: kind.*'kind=0.1'"),
+        ({"features": "user", "weights": ["history=1", "town=0"]}, r"have no weight and would not be used: town"),
         ({"newcomer_k": -1}, r"must be 0 \(all neighbours\) or more; got -1"),
     ],
 )
