@@ -189,13 +189,21 @@ class SequenceModel(Recommender):
         self._history = train.history(self.device)
 
     def batches(self, train: Interactions, generator: torch.Generator, *, batch_size: int, epoch: int) -> Iterator[Sequences]:
-        """Users in random order; within a few batches' worth those of one length together, so that little is padding."""
-        lengths = self._history.lengths.clamp(max=self.config.max_length + 1)
-        users = torch.nonzero(lengths >= self.least).flatten()
+        """Users in random order; within a few batches' worth those of one length together, so that little is padding.
+
+        `batch_size` counts users, on average: batches have about equal numbers of items that are read, many users of short
+        histories or a few of long ones. With equal numbers of users an item of a short history would count ten times as much.
+        """
+        read = self._history.lengths.clamp(max=self.config.max_length + 1)
+        users = torch.nonzero(read >= self.least).flatten()
         users = users[torch.randperm(len(users), generator=generator, device=self.device)]
         batches = []
         for group in users.split(batch_size * _GROUP):
-            batches += group[lengths[group].argsort(stable=True)].split(batch_size)
+            group = group[read[group].argsort(stable=True)]
+            n_batches = -(-len(group) // batch_size)
+            before = read[group].cumsum(0) - read[group]
+            number = before * n_batches // read[group].sum()
+            batches += [part for part in group.split(torch.bincount(number, minlength=n_batches).tolist()) if len(part)]
         totals = (
             [int(self._history.lengths[part].sum()) for part in batches] if self.device.type == "cpu" else [None] * len(batches)
         )

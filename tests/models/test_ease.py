@@ -11,6 +11,7 @@ from recsys_lib.models import build_model
 from recsys_lib.models.ease import gram_matrix
 from recsys_lib.training.config import train_config
 from recsys_lib.training.trainer import Trainer
+from tests.conftest import catalogue_of
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each, side_vectors
 
 
@@ -49,6 +50,45 @@ def test_weak_regularisation_is_solved_in_double_precision(market_catalogue, mar
     _, weights = plain_weights(log, 1e-4)
     assert model.weights.dtype == torch.float32
     assert model.weights.numpy() == pytest.approx(weights, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize("n_items", [40, 900])  # a dense product, and a sparse one
+def test_weights_of_users_and_dropout_are_the_written_out_formula(market_log, n_items):
+    some = market_log.take((market_log.users % 3 > 0) | (np.arange(len(market_log)) % 2 > 0))
+    log = Interactions(some.users, some.items, 60, n_items)
+    assert len(set(log.user_counts.tolist())) > 2
+    x = log.user_items().toarray().astype(float)
+    users = (log.user_counts / log.user_counts[log.user_counts > 0].mean()) ** -0.7
+    gram = sum(w * np.outer(row, row) for w, row in zip(users, x))
+    p = np.linalg.inv(gram + 0.25 / 0.75 * np.diag(np.diag(gram)) + 5.0 * np.eye(n_items))
+    weights = np.eye(n_items) - p / np.diag(p)
+    model = fitted(catalogue_of(60, n_items), log, regularisation=5.0, dropout=0.25, user_power=0.7)
+    assert model.weights.numpy() == pytest.approx(weights, rel=1e-3, abs=1e-5)
+    plain = fitted(catalogue_of(60, n_items), log, regularisation=5.0)
+    assert torch.equal(plain.weights, fitted(catalogue_of(60, n_items), log, regularisation=5.0, dropout=0.0, user_power=0.0).weights)
+    assert not np.allclose(plain.weights.numpy(), weights, atol=1e-3)
+
+
+def test_dropout_is_the_expectation_of_fits_to_histories_with_holes(market_log):
+    """E[X̃ᵀX̃] and E[X̃ᵀX] of inputs that keep each cell with probability 1 - p, the targets whole: the fit is the same up to a scale of rows."""
+    log = market_log.take(market_log.items < 5)
+    x, p = log.user_items().toarray()[:, :5].astype(float), 0.4
+    both, own = (1 - p) ** 2 * (x.T @ x), (1 - p) * np.diag((x.T @ x).diagonal())
+    noisy = both - np.diag(both.diagonal()) + own  # E[X̃ᵀX̃]
+    model = fitted(catalogue_of(60, 40), log, regularisation=1e-3, dropout=p)
+    for item in range(5):  # column by column: the best weights of the other items
+        others = [other for other in range(5) if other != item]
+        wanted = np.linalg.solve(noisy[np.ix_(others, others)], (1 - p) * (x.T @ x)[others, item])
+        assert model.weights.numpy()[others, item] == pytest.approx((1 - p) * wanted, rel=1e-2, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [({"dropout": 1.0}, r"dropout must lie in \[0, 1\); got 1.0"), ({"user_power": -0.5}, r"user_power must lie in \[0, 1\]; got -0.5")],
+)
+def test_weights_and_dropout_out_of_range_are_refused(market_catalogue, options, message):
+    with pytest.raises(ValueError, match=message):
+        build_model("ease", market_catalogue, seed=0, **options)
 
 
 @pytest.mark.parametrize("n_items, way", [(40, "dense"), (900, "sparse")])
