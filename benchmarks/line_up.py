@@ -32,7 +32,9 @@ from recsys_lib.studies.blending import blend_runs
 from recsys_lib.training.trainer import Trainer
 
 BLEND = "blend"
-KEPT = ("data", "data_fingerprint", "protocol", "metric", "seed", "models", "figures", "weights", "scaling", "sentence")
+SHARES = ("0–20 %", "20–40 %", "40–60 %", "60–80 %", "80–100 %")  # of the users, the quiet ones first
+VAE, DAE = "multi_vae", "multi_dae"  # the team's notes: among the most active users of MovieLens the DAE is said to be better
+KEPT = ("data", "data_fingerprint", "protocol", "metric", "seed", "models", "figures", "weights", "scaling", "sentence", "by_activity")
 
 
 def run_line_up(data: Path, models: str, n_seeds: int, runs_dir: Path, file: Path, *, protocol: str, metric: str) -> str:
@@ -128,7 +130,27 @@ def _judged(runs: dict[str, RunFolder], dataset: Dataset, split: Split, metric: 
         "scaling": blended.scaling,
         "sentence": blended.sentence(),
         "overlap": overlap(reports, k).to_dict(),
+        "by_activity": _by_activity(reports, metric),
     }
+
+
+def _by_activity(reports: dict[str, Report], metric: str) -> dict[str, Any]:
+    """Fifths of the users by how much was seen of them: its least rows, every model's mean, and VAE minus DAE with its error."""
+    first = next(iter(reports.values()))
+    seen = first.seen.user_counts[first.users]
+    fifth = np.empty(len(seen), dtype=np.int64)
+    fifth[np.argsort(seen, kind="stable")] = np.arange(len(seen)) * len(SHARES) // len(seen)
+    inside = [fifth == place for place in range(len(SHARES)) if (fifth == place).any()]
+    found: dict[str, Any] = {
+        "from_rows": [int(seen[users].min()) for users in inside],
+        "values": {name: [float(report.values[metric][users].mean()) for users in inside] for name, report in reports.items()},
+    }
+    vae, dae = (next((report for name, report in reports.items() if name.split()[0] == of), None) for of in (VAE, DAE))
+    if vae and dae:
+        difference = vae.values[metric] - dae.values[metric]
+        found["vae_minus_dae"] = [float(difference[users].mean()) for users in inside]
+        found["error"] = [float(difference[users].std(ddof=1) / np.sqrt(users.sum())) for users in inside]
+    return found
 
 
 def _beside(report: Report, other: Report, metric: str, what: str) -> dict[str, float]:
@@ -187,7 +209,33 @@ def markdown(results: list[dict[str, Any]]) -> str:
         f"Blend minus the model that was best on validation ({bests}): {blend['minus_best']:+.4f} ± {blend['error_best']:.4f}"
         f"{_mark(blend['minus_best'], blend['error_best'])} ({blend['minus_best'] / max(blend['error_best'], 1e-12):.1f} errors).",
     ]
+    lines += ["", *_activity_table(results)]
     return "\n".join(lines) + "\n"
+
+
+def _activity_table(results: list[dict[str, Any]]) -> list[str]:
+    """Every model's metric by fifths of the users."""
+    found, metric = [result["by_activity"] for result in results], results[0]["metric"]
+    n_groups = len(found[0]["from_rows"])
+    from_rows = np.mean([of["from_rows"] for of in found], axis=0)
+    heads = [f"{share} (from {rows:.0f} rows)" for share, rows in zip(SHARES, from_rows)]
+    lines = [
+        f"{metric} by fifths of the users, the quiet ones first, by the rows that are known of them.",
+        "",
+        f"| model | {' | '.join(heads)} |",
+        "|" + "---|" * (n_groups + 1),
+    ]
+    for name in found[0]["values"]:
+        means = np.mean([of["values"][name] for of in found], axis=0)
+        lines.append(f"| {name} | {' | '.join(f'{mean:.4f}' for mean in means)} |")
+    if "vae_minus_dae" in found[0]:
+        differences, errors = (np.array([of[what] for of in found]) for what in ("vae_minus_dae", "error"))
+        n = len(found)
+        between = differences.var(0, ddof=1) / n if n > 1 else 0.0
+        error = np.sqrt((errors**2).sum(0) / n**2 + between)
+        cells = [f"{mean:+.4f} ± {one:.4f}{_mark(mean, one)}" for mean, one in zip(differences.mean(0), error)]
+        lines.append(f"| {VAE} minus {DAE} | {' | '.join(cells)} |")
+    return lines
 
 
 def _mark(difference: float, error: float) -> str:

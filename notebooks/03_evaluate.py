@@ -30,6 +30,7 @@ BLEND = False  # also weigh their lists against one another; a blend that is bes
 FEATURE_MINUTES = 0  # minutes to find out which features help, and for whom; 0: do not ask
 FEATURE_MODEL = "ease"  # whose features: ease is quick; neumf and multi_dae are trained several times for each feature
 SUBMIT = True  # refit the best model on every row and write submission.csv
+COMPARE_WITH = ""  # an earlier submission, a run's name or a file: say what changed since; empty: do not compare
 RUN_DIR = ""  # the run folder that a batch made; empty: a new one
 
 # %%
@@ -62,11 +63,13 @@ ws = bootstrap(DATA_DIR, OUT_DIR)
 # %%
 import pandas as pd
 
-from recsys_lib import RunFolder, blend_runs, compare_runs, feature_worth, finish_evaluation, keep_evaluation, load_model
-from recsys_lib import make_split, read_dataset, recommend, refit, runs_to_compare, template_of, user_explorer, write_submission
+from recsys_lib import RunFolder, blend_runs, compare_runs, compare_submissions, feature_worth, finish_evaluation, keep_evaluation
+from recsys_lib import leaderboard_report, load_model, log_submission, make_split, read_dataset, read_leaderboard, recommend, refit
+from recsys_lib import runs_to_compare, template_of, user_explorer, write_submission
 from recsys_lib.display.fonts import keep_hangul
 
-parameters = {name: globals()[name] for name in ("SEED", "SPLIT", "K", "RUNS", "BLEND", "FEATURE_MINUTES", "FEATURE_MODEL", "SUBMIT")}
+names = "SEED SPLIT K RUNS BLEND FEATURE_MINUTES FEATURE_MODEL SUBMIT COMPARE_WITH".split()
+parameters = {name: globals()[name] for name in names}
 
 # %% [markdown]
 # ## The runs · 비교할 실행
@@ -182,6 +185,27 @@ finish_evaluation(run, comparison, parameters=parameters, submission=submission,
 
 # %%
 print(run.said_at_the_end())
+
+# %% [markdown]
+# ## What changed, and does the leaderboard follow validation? · 무엇이 바뀌었고, 리더보드가 검증을 따라가는가?
+#
+# Before an upload is spent: for whom this file differs from an earlier one (`COMPARE_WITH` above). After it, write down what the
+# leaderboard said, in a cell of your own; once four submissions have both scores, this says which split to trust.
+#
+# 제출하기 전에 이전 파일과 누구의 추천이 달라졌는지 봅니다(위의 `COMPARE_WITH`). 제출한 뒤에는 새 셀에 아래처럼 리더보드 점수를 적어 둡니다.
+# 두 점수가 모두 있는 제출이 네 개가 되면 어떤 분할을 믿을지 알려 줍니다.
+#
+# `log_submission(team_runs, run, split=SPLIT, metric=f"recall@{K}", validation=comparison.validation, public=0.1717)`
+
+# %%
+team_runs = ws.publish_to or ws.runs_dir
+if SUBMIT and COMPARE_WITH:
+    print(compare_submissions(COMPARE_WITH, path, dataset, ws.runs_dirs))
+print(f"validation of this submission: recall@{K} {comparison.validation:.4f}")
+board = leaderboard_report(read_leaderboard(team_runs))
+print(board.sentence)
+if len(board.log):
+    display(board.figure())
 
 # %% [markdown]
 # ## Why these? · 왜 이것을 추천했나?

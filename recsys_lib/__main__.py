@@ -43,8 +43,9 @@ def _parser() -> argparse.ArgumentParser:
     check.set_defaults(do=_check_submission)
 
     change = verbs.add_parser("compare-submissions", help="what changed between two files: overlap, for whom, to what")
-    change.add_argument("first", type=Path)
-    change.add_argument("second", type=Path)
+    change.add_argument("first", help="a file, or the name of the run that wrote it")
+    change.add_argument("second", help="likewise")
+    change.add_argument("--runs", type=Path, default=root / "runs", help="where runs are looked for (default: runs/)")
     change.add_argument("--data", type=Path, default=root / "csv", help="folder of CSVs that both are of (default: csv/)")
     change.set_defaults(do=_compare_submissions)
 
@@ -112,7 +113,7 @@ def _compare_submissions(options: argparse.Namespace) -> int:
     from recsys_lib.datasets import read_dataset
     from recsys_lib.runs.overlap import compare_submissions
 
-    print(compare_submissions(options.first, options.second, read_dataset(options.data)))
+    print(compare_submissions(options.first, options.second, read_dataset(options.data), [options.runs]))
     return 0
 
 

@@ -43,6 +43,11 @@ class Comparison:
         return max(self.runs.values(), key=lambda run: _on_validation(run, self.metric))
 
     @property
+    def validation(self) -> float:
+        """What validation said of that run; what a team's leaderboard.csv holds beside the leaderboard's own score."""
+        return _on_validation(self.best, self.metric)
+
+    @property
     def caption(self) -> str:
         """Fit, query and mask: what every figure of the table rests on."""
         split = self.split

@@ -9,6 +9,7 @@ users with other items can move it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -151,20 +152,25 @@ class SubmissionChange:
 
 
 def compare_submissions(
-    first: str | Path | pd.DataFrame, second: str | Path | pd.DataFrame, dataset: Dataset
+    first: str | Path | pd.DataFrame, second: str | Path | pd.DataFrame, dataset: Dataset, runs_dirs: Sequence[str | Path] = ()
 ) -> SubmissionChange:
     """What changed from one submission to the other.
 
     Args:
-        first, second: submission files, or frames: of user and item in the order of the lists (the columns of the template, else
-            the first two), or Recommendations with user_id, item_id and rank.
+        first, second: submission files, or the names of runs that wrote one; or frames: of user and item in the order of the
+            lists (the columns of the template, else the first two), or Recommendations with user_id, item_id and rank.
+        runs_dirs: the folders of runs where names are looked for.
         dataset: of the contest; its log tells activity and popularity.
     Raises:
         ValueError: other users or other lengths in the two, lists of several lengths in one, an item twice in a list, an id
             that the data set does not know, or a table without two columns.
+        FileNotFoundError: no such file, and no run of that name with a submission.
     """
     lists = []
     for name, given in (("first", first), ("second", second)):
+        if not isinstance(given, pd.DataFrame) and not Path(given).is_file():
+            of_run = [Path(folder) / given / "submission.csv" for folder in runs_dirs]
+            given = next((path for path in of_run if path.is_file()), given)
         label = f"the {name} submission" + (f" ({Path(given).name})" if not isinstance(given, pd.DataFrame) else "")
         lists.append((label, _lists(given, label, dataset)))
     (first_label, (users, before)), (second_label, (others, after)) = lists

@@ -45,6 +45,7 @@ def test_every_model_and_the_blend_have_a_row(data, tmp_path, capsys):
     assert result["best_single"] == max(names[:3], key=lambda name: result["figures"][name]["validation"])
     table = file.with_suffix(".md").read_text(encoding="utf-8")
     assert table in capsys.readouterr().out and table == module.markdown([result])
+    assert "| blend | " in table and "80–100 % (from " in table
     assert "| popularity | " in table and "Blend minus the model that was best on validation" in table
     assert file.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
 
@@ -85,3 +86,21 @@ def test_the_mean_of_several_seeds_has_the_error_of_users_and_seeds():
     assert row["minus_first"] == pytest.approx(0.02)
     between = np.var([0.01, 0.03], ddof=1) / 2
     assert row["error_first"] == pytest.approx(np.sqrt(2 * 0.003**2 / 4 + between))
+
+
+def test_fifths_of_the_users_by_arithmetic():
+    class Of:
+        def __init__(self, values):
+            self.users, self.values = np.arange(10), {"recall@5": np.array(values)}
+            self.seen = type("Seen", (), {"user_counts": np.array([9, 1, 8, 2, 7, 3, 6, 4, 5, 10])})
+
+    dae, vae = np.arange(10) / 10, np.arange(10) / 5
+    found = module._by_activity({"multi_dae layers=[8]": Of(dae), "multi_vae": Of(vae), "ease": Of(dae)}, "recall@5")
+    assert found["from_rows"] == [1, 3, 5, 7, 9]
+    # two users a fifth: those with 1 and 2 rows are users 1 and 3, ... those with 9 and 10 are 0 and 9
+    assert found["values"]["multi_dae layers=[8]"] == pytest.approx([0.2, 0.6, 0.7, 0.3, 0.45])
+    assert found["vae_minus_dae"] == pytest.approx([0.2, 0.6, 0.7, 0.3, 0.45])
+    assert found["error"][0] == pytest.approx(np.std([0.1, 0.3], ddof=1) / np.sqrt(2))
+    table = "\n".join(module._activity_table([{"metric": "recall@5", "by_activity": found}] * 2))
+    assert "| 80–100 % (from 9 rows) |" in table and "| multi_vae minus multi_dae | +0.2000 ± 0.0707 ↑ |" in table
+    assert "vae_minus_dae" not in module._by_activity({"multi_vae": Of(vae), "ease": Of(dae)}, "recall@5")

@@ -132,6 +132,16 @@ def test_the_file_at_fault_is_named(tmp_path):
         compare_submissions(tmp_path / "gone.csv", AFTER, DATASET)
 
 
+def test_a_submission_is_found_by_the_name_of_its_run(tmp_path):
+    of_run = tmp_path / "team" / "2026-mina-ease-1a2b"
+    of_run.mkdir(parents=True)
+    (of_run / "submission.csv").write_text("user,movie\nu1,11\nu1,12\n", encoding="utf-8")
+    with pytest.raises(ValueError, match=r"the first submission \(submission.csv\) lacks 3"):
+        compare_submissions(of_run.name, AFTER, DATASET, [tmp_path / "mine", tmp_path / "team"])
+    with pytest.raises(FileNotFoundError, match="no file 2026-mina-ease-9z to compare"):
+        compare_submissions("2026-mina-ease-9z", AFTER, DATASET, [tmp_path / "team"])
+
+
 def test_the_command_tells_all_of_it(tmp_path, capsys):
     data = tmp_path / "data"
     data.mkdir()
@@ -142,3 +152,8 @@ def test_the_command_tells_all_of_it(tmp_path, capsys):
     said = capsys.readouterr().out
     assert "1 of 2 (50%) users get other items" in said and "Gained and lost most" in said
     assert main(["compare-submissions", str(tmp_path / "old.csv"), str(tmp_path / "no.csv"), "--data", str(data)]) == 2
+    run = tmp_path / "runs" / "a-run"
+    run.mkdir(parents=True)
+    (run / "submission.csv").write_bytes((tmp_path / "old.csv").read_bytes())
+    assert main(["compare-submissions", "a-run", str(tmp_path / "new.csv"), "--data", str(data), "--runs", str(run.parent)]) == 0
+    assert "1 of 2 (50%) users get other items" in capsys.readouterr().out
