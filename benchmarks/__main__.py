@@ -1,7 +1,7 @@
 """What the library reaches, measured.
 
     python -m benchmarks quality --data DIR --protocol NAME --models a,b --seeds N --json FILE
-    python -m benchmarks speed [evaluation training loading scaling] --size S,M,L --json FILE [--peers]
+    python -m benchmarks speed [evaluation training loading sequences scaling] --size S,M,L --json FILE [--peers]
     python -m benchmarks eda --size S,M,L --json FILE
     python -m benchmarks side-information --data DIR --models a,b --seeds N --json FILE
     python -m benchmarks popularity --data DIR --models a,b --powers 0,0.25,0.5,1 --json FILE

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from recsys_lib.data.interactions import History
 from recsys_lib.models.ncf import NCF
 
 # ---- evaluation
@@ -289,4 +290,58 @@ def dense_epoch(
         rows = torch.from_numpy(user_items[order[start : start + batch_size]].toarray()).to(device)
         optimizer.zero_grad()
         model.loss(rows).backward()
+        optimizer.step()
+
+
+# ---- SASRec
+
+
+class PlainSASRec(nn.Module):
+    """PyTorch's own transformer over histories padded to one length. Source: Kang and McAuley, ICDM 2018; the loss over the whole catalogue."""
+
+    def __init__(self, n_items: int, size: int, blocks: int, heads: int, max_length: int, dropout: float) -> None:
+        super().__init__()
+        self.items, self.places = nn.Embedding(n_items, size), nn.Embedding(max_length, size)
+        layer = nn.TransformerEncoderLayer(size, heads, size, dropout, F.relu, batch_first=True, norm_first=True)
+        self.encoder = nn.TransformerEncoder(layer, blocks, nn.LayerNorm(size), enable_nested_tensor=False)
+        self.dropout = dropout
+        for one in self.encoder.layers:
+            one.self_attn.dropout = 0.0  # ours has none there
+        self.register_buffer("later", torch.ones(max_length, max_length, dtype=torch.bool).triu(1))
+
+    def forward(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """(B, max_length) items, oldest first and 0 after the end, and (B,) lengths -> (B, max_length, size)."""
+        places = (len(self.later) - lengths[:, None] + torch.arange(len(self.later), device=items.device)).clamp(max=len(self.later) - 1)
+        x = self.items(items) * self.items.embedding_dim**0.5 + self.places(places)
+        return self.encoder(F.dropout(x, self.dropout, self.training), mask=self.later)
+
+    def loss(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """(B, max_length + 1) items: each place is asked for the next one."""
+        targets = items[:, 1:].masked_fill(torch.arange(1, items.shape[1], device=items.device) >= lengths[:, None], -100)
+        logits = self(items[:, :-1], lengths - 1) @ self.items.weight.T  # (B, max_length, n_items)
+        return F.cross_entropy(logits.flatten(0, 1), targets.flatten())
+
+    def score(self, items: Tensor, lengths: Tensor) -> Tensor:
+        """(B, n_items)."""
+        newest = self(items, lengths)[torch.arange(len(items), device=items.device), lengths - 1]
+        return newest @ self.items.weight.T
+
+
+def padded(history: History, length: int) -> tuple[Tensor, Tensor]:
+    """The newest items of each row: (B, length) with 0 after the end, and (B,) lengths."""
+    lengths = history.lengths.clamp(max=length)
+    rows = [history.items[end - n : end] for end, n in zip(history.indptr[1:].tolist(), lengths.tolist())]
+    return torch.stack([F.pad(row, (0, length - len(row))) for row in rows]), lengths
+
+
+def sequence_epoch(
+    model: PlainSASRec, optimizer: torch.optim.Optimizer, items: Tensor, lengths: Tensor, batch_size: int, n_batches: int, dtype: torch.dtype
+) -> None:
+    """The first n_batches of an epoch over (n_users, max_length + 1) items; the products in dtype."""
+    model.train()
+    for rows in torch.randperm(len(items))[: n_batches * batch_size].split(batch_size):
+        optimizer.zero_grad()
+        with torch.autocast(items.device.type, dtype, enabled=dtype != torch.float32):
+            loss = model.loss(items[rows], lengths[rows])
+        loss.backward()
         optimizer.step()

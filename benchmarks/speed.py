@@ -40,7 +40,7 @@ from recsys_lib.display.plots import AMBER, BLUE, GREEN, GREY, INK, ORANGE, PALE
 from recsys_lib.runs.folder import package_versions
 from recsys_lib.training.trainer import choose_device
 
-GROUPS = ("evaluation", "training", "loading", "scaling")
+GROUPS = ("evaluation", "training", "loading", "sequences", "scaling")
 LONG_SECONDS, FEWEST_ROUNDS = 90.0, 3  # a row that has taken so long is done after three rounds
 LONG_RUN = 5.0  # seconds; the memory of shorter ones is asked in a run of its own
 KEYS = (

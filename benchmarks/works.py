@@ -21,8 +21,8 @@ from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from benchmarks.references import (
-    Asked, ConcatenatedTower, GatheredProduct, PairDataset, PlainMultiDAE, PlainNeuMF, TensorPairs,
-    chunked_hits, dataset_epoch, dense_epoch, notes_loop, sorted_hits, tensor_epoch,
+    Asked, ConcatenatedTower, GatheredProduct, PairDataset, PlainMultiDAE, PlainNeuMF, PlainSASRec, TensorPairs,
+    chunked_hits, dataset_epoch, dense_epoch, notes_loop, padded, sequence_epoch, sorted_hits, tensor_epoch,
 )  # fmt: skip
 from benchmarks.synthetic import Size, synthetic_catalogue, synthetic_log
 from recsys_lib.data.catalogue import Catalogue
@@ -260,6 +260,82 @@ def multi_dae_evaluation(data: Data) -> Work:
         check=lambda report: _same_hits(_hits(report)[: len(some)], plain().cpu().numpy(), "dense PyTorch"),
         also=lambda rates, *_: {"product_at_gemm_rate_seconds": flop / rates.fp32_gflops / 1e9},
     )
+
+
+def sas_rec_evaluation(data: Data) -> Work:
+    model = _trained("sas_rec", data, batch_size=128, n_batches=10)
+    other, length = _same_sas_rec(model, data).eval(), model.config.max_length
+    some, share, part = data.part(1000)
+    asked, known = data.asked(some), data.split.known_before_test.history(data.device)
+
+    def score(users: Tensor) -> Tensor:
+        return other.score(*padded(known.take(users), length))
+
+    def plain() -> Tensor:
+        return chunked_hits(score, asked, KS, 128)
+
+    lengths = np.minimum(data.split.known_before_test.user_counts[data.users], length)
+    flop = 2 * (int(lengths.sum()) * _layers_of(model) + len(data.users) * model.config.size * data.size.n_items)
+    return Work(
+        ours=Competitor("Evaluator(...).evaluate(sas_rec)", lambda: data.evaluate(model)),
+        plain=Competitor(f"PyTorch's transformer, 128 histories padded to {length} a chunk, topk, binary search", plain, share, part),
+        floor=lambda rates: flop / rates.fp32_gflops / 1e9,
+        floor_words="the layers' products for every item that is read, without attention, and that with the catalogue, at the fp32 GEMM rate",
+        check=lambda report: _same_hits(_hits(report)[: len(some)], plain().cpu().numpy(), "PyTorch's transformer"),
+    )
+
+
+def sas_rec_epoch(data: Data, precision: str) -> Work:
+    batch_size, train = 128, data.split.train
+    ours = Epochs("sas_rec", data, batch_size=batch_size, precision=precision)
+    length, size = ours.model.config.max_length, ours.model.config.size
+    n_users = int((train.user_counts > 1).sum())
+    n_batches = -(-n_users // batch_size)
+    some, share, part = _batches_part(8, n_batches)
+    items, lengths = padded(train.history(data.device).take(torch.from_numpy(np.flatnonzero(train.user_counts > 1)).to(data.device)), length + 1)
+    plain_model = _same_sas_rec(ours.model, data)
+    optimizer = torch.optim.Adam(plain_model.parameters(), lr=1e-3)
+
+    def check(_: Any) -> str:
+        batch, other = ours.a_batch(), _same_sas_rec(ours.model, data).eval()
+        with torch.no_grad():
+            return _same_loss(ours.model, batch, float(other.loss(*padded(batch.history, length + 1))))
+
+    read = int((np.minimum(train.user_counts[train.user_counts > 1], length + 1) - 1).sum())
+    flop = 3 * 2 * read * (_layers_of(ours.model) + size * data.size.n_items)
+    dtype = getattr(torch, precision)
+    return Work(
+        ours=Competitor(f"an epoch of the Trainer, {precision}", ours),
+        plain=Competitor(
+            f"PyTorch's transformer, histories padded to {length}, cross_entropy over the catalogue, Adam, {precision}",
+            lambda: sequence_epoch(plain_model, optimizer, items, lengths, batch_size, some, dtype), share, part,
+        ),
+        floor=lambda rates: flop / _rate(rates, precision) / 1e9,
+        floor_words=f"the products forward and backward for every item that is read, without attention, at the {_short(precision)} GEMM rate",
+        check=check,
+    )  # fmt: skip
+
+
+def _layers_of(model: Recommender) -> int:
+    """Multiplications an item that is read, in the layers of the blocks."""
+    return sum(parameter.numel() for name, parameter in model.blocks.named_parameters() if name.endswith("weight") and parameter.ndim == 2)
+
+
+def _same_sas_rec(ours: Recommender, data: Data) -> PlainSASRec:
+    """PyTorch's transformer with the weights of ours."""
+    config = ours.config
+    other = PlainSASRec(data.size.n_items, config.size, config.blocks, config.heads, config.max_length, config.dropout).to(data.device)
+    with torch.no_grad():
+        other.items.weight.copy_(ours.item_embeddings)
+        other.places.weight.copy_(ours.places)
+        for its, mine in zip(other.encoder.layers, ours.blocks):
+            its.self_attn.in_proj_weight.copy_(mine.queries_keys_values.weight)
+            its.self_attn.in_proj_bias.copy_(mine.queries_keys_values.bias)
+            pairs = ((its.self_attn.out_proj, mine.mix), (its.linear1, mine.inner), (its.linear2, mine.outer))
+            for layer, same in (*pairs, (its.norm1, mine.before_attention), (its.norm2, mine.before_layers)):
+                layer.load_state_dict(same.state_dict())
+    other.encoder.norm.load_state_dict(ours.last_norm.state_dict())
+    return other
 
 
 def _factored(data: Data, factors: int) -> DotProduct:
@@ -602,6 +678,10 @@ def entries() -> list[Entry]:
                 lambda data, p=precision: multi_dae_epoch(data, [600, 200], p),
             ),  # fmt: skip
         ]
+    entries.append(Entry("sequences", "sas_rec evaluation", "M", sas_rec_evaluation))
+    for precision in ("float32", "bfloat16"):
+        end = " bfloat16" if precision == "bfloat16" else ""
+        entries.append(Entry("sequences", f"sas_rec epoch{end}", "M", lambda data, p=precision: sas_rec_epoch(data, p)))
     return entries
 
 

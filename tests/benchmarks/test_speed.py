@@ -183,6 +183,13 @@ def test_rows_have_every_key_and_a_table_and_a_picture_stand_beside_them(tmp_pat
     assert str(tmp_path) not in file.read_text(encoding="utf-8")
 
 
+def test_models_of_sequences_agree_with_pytorchs_transformer(tmp_path):
+    rows = run(tmp_path / "speed.json", "sequences", sizes="M")
+    assert [row["work"] for row in rows] == ["sas_rec evaluation", "sas_rec epoch", "sas_rec epoch bfloat16"]
+    assert all(row["plain_seconds"] > 0 and row["floor_seconds"] > 0 and row["reference_seconds"] is None for row in rows)
+    assert "equal to PyTorch's transformer" in rows[0]["checked"] and "equal to plain PyTorch" in rows[1]["checked"]
+
+
 def test_a_second_run_replaces_its_rows_and_keeps_the_others(tmp_path):
     file = tmp_path / "speed.json"
     before = run(file, "evaluation", sizes="S,M")
