@@ -69,7 +69,7 @@ class BERT4Rec(SequenceModel):
         shown = History(history.indptr, history.items.masked_fill(batch.hidden, n_items))
         inputs, _ = side_by_side(shown, self.config.max_length)
         asked = inputs == n_items
-        states = self._guesses(self._states(inputs, lengths)[asked])
+        states = self._guesses(self._states(inputs, lengths))[asked]
         return SoftmaxLoss.apply(states, self.item_embeddings, self.item_bias, wanted[asked]), len(states)
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:

@@ -25,6 +25,8 @@ from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
 
 _STRIPE = 512  # positions whose softmax lies in memory at once
+# Sizes of products are rounded: on a CPU each new shape of a bfloat16 product keeps some hundred kilobytes of code of its own.
+_STEP, _ROWS_STEP = 8, 64
 _ASKED_TOGETHER = 64  # histories, when nothing is learned
 _GROUP = 16  # batches whose users are sorted by length together
 
@@ -48,15 +50,29 @@ class SequenceConfig:
 
 
 def side_by_side(history: History, max_length: int) -> tuple[Tensor, Tensor]:
-    """The newest items of each row, oldest first: (B, L) int64 with 0 after the end, and (B,) int64 lengths."""
+    """The newest items of each row, oldest first: (B, L) int64 with 0 after the end, and (B,) int64 lengths.
+
+    L: the longest of them, rounded up to a multiple of 8 and at most max_length.
+    """
     lengths = history.lengths.clamp(max=max_length)
     longest = int(lengths.max()) if len(lengths) else 0
-    places = torch.arange(max(longest, 1), device=lengths.device)
+    places = torch.arange(min(_up(longest, _STEP), max_length), device=lengths.device)
     there = places < lengths[:, None]
     at = (history.indptr[1:] - lengths)[:, None] + places
     if not len(history.items):
         return torch.zeros_like(at), lengths
     return history.items[at.clamp(max=len(history.items) - 1)].masked_fill_(~there, 0), lengths
+
+
+def _up(n: int, step: int) -> int:
+    """The least multiple of step that is n or more, and not 0."""
+    return max(step, -(-n // step) * step)
+
+
+def _roughly(n: int) -> int:
+    """The nearest number of three binary digits and zeros, and no finer than 8: few sizes, each within 7 % or 4."""
+    step = max(_STEP, 1 << max(0, n.bit_length() - 4))
+    return max(step, round(n / step) * step)
 
 
 class Block(nn.Module):
@@ -118,19 +134,21 @@ class SoftmaxLoss(torch.autograd.Function):
         of_bias = None if bias is None else torch.zeros(bias.shape, dtype=torch.float32, device=hidden.device)
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         # One piece of memory for all stripes: to ask for new pages each time takes as long as the product.
-        room = torch.empty(min(_STRIPE, len(hidden)), len(weight), dtype=dtype, device=hidden.device)
+        room = torch.empty(min(_STRIPE, _up(len(hidden), _ROWS_STEP)), len(weight), dtype=dtype, device=hidden.device)
         for part, wanted, out in zip(hidden.detach().split(_STRIPE), targets.split(_STRIPE), of_hidden.split(_STRIPE)):
-            part, logits = part.to(dtype), room[: len(part)]
+            n, logits = len(part), room[: _up(len(part), _ROWS_STEP)]
+            part = F.pad(part.to(dtype), (0, 0, 0, len(logits) - n))
             if low_bias is None:
                 torch.mm(part, low_weight.T, out=logits)
             else:
                 torch.addmm(low_bias, part, low_weight.T, out=logits)
-            rows = torch.arange(len(part), device=part.device)
+            rows = torch.arange(n, device=part.device)
             change = torch.softmax(logits, 1, out=logits)
+            change[n:] = 0
             # A target as improbable as that counts as such in the sum that is reported, and not in the gradient.
             total -= change[rows, wanted].float().clamp(min=torch.finfo(torch.float32).tiny).log().sum()
             change[rows, wanted] -= 1
-            out.copy_(change @ low_weight)
+            out.copy_((change @ low_weight)[:n])
             of_weight += change.T @ part
             if of_bias is not None:
                 of_bias += change.sum(0, dtype=torch.float32)
@@ -169,7 +187,7 @@ class SequenceModel(Recommender):
     """Item vectors, places counted from the end, blocks; what a history's last state says of every item."""
 
     training_defaults: dict[str, Any] = {
-        **{"epochs": 100, "batch_size": 128, "plateau_patience": 4, "early_stopping_patience": 10},
+        **{"epochs": 100, "batch_size": 128, "plateau_patience": 9, "early_stopping_patience": 20},
     }
     least = 2  # items of a history that teaches something
 
@@ -201,9 +219,14 @@ class SequenceModel(Recommender):
         for group in users.split(batch_size * _GROUP):
             group = group[read[group].argsort(stable=True)]
             n_batches = -(-len(group) // batch_size)
-            before = read[group].cumsum(0) - read[group]
-            number = before * n_batches // read[group].sum()
-            batches += [part for part in group.split(torch.bincount(number, minlength=n_batches).tolist()) if len(part)]
+            so_far = read[group].cumsum(0)
+            shares = torch.arange(1, n_batches, device=self.device) * so_far[-1] // n_batches
+            start = 0
+            for size in torch.searchsorted(so_far, shares).diff(prepend=shares.new_zeros(1)).tolist():
+                batches.append(group[start : start + _roughly(size)])
+                start += _roughly(size)
+            batches.append(group[start:])
+        batches = [users for users in batches if len(users)]
         totals = (
             [int(self._history.lengths[part].sum()) for part in batches] if self.device.type == "cpu" else [None] * len(batches)
         )

@@ -37,7 +37,7 @@ def test_the_newest_items_lie_side_by_side_oldest_first():
     assert lengths.tolist() == [3, 0, 1, 2]
     assert items.tolist() == [[2, 3, 4], [0, 0, 0], [7, 0, 0], [5, 6, 0]]
     nothing, lengths = side_by_side(history_of([], []), 3)
-    assert nothing.shape == (2, 1) and lengths.tolist() == [0, 0]
+    assert nothing.shape == (2, 3) and lengths.tolist() == [0, 0]
 
 
 @pytest.mark.parametrize("positions", [1, 7, _STRIPE, 2 * _STRIPE + 3])
