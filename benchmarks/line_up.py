@@ -272,13 +272,13 @@ def figure(results: list[dict[str, Any]]) -> plots.Plot:
                 text = axes.annotate(
                     row.name,
                     (x, row.value),
-                    xytext=(x * 1.35, height),
+                    xytext=(seconds.max() * 1.8, height),  # in a column of their own, where no dot is
                     fontsize=8,
                     va="center",
                     arrowprops={"arrowstyle": "-", "color": plots.PALE, "linewidth": 0.8},
                 )
                 text.set_in_layout(False)
-            axes.set(xscale="log", xlabel=label, xlim=(seconds.min() / 2, seconds.max() * 12))
+            axes.set(xscale="log", xlabel=label, xlim=(seconds.min() / 2, seconds.max() * (seconds.max() / seconds.min()) ** 0.5))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_locator(NullLocator())
         panels[0].set(ylabel=first["metric"], ylim=(0, top))
