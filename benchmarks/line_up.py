@@ -286,9 +286,17 @@ def figure(results: list[dict[str, Any]]) -> plots.Plot:
 
 
 def _short(names: list[str]) -> list[str]:
-    """A model by its name; two of one name with their options."""
-    models = [name.split()[0] for name in names]
-    return [model if models.count(model) == 1 else name for model, name in zip(models, names)]
+    """A model by its name; a further one of that name with the options that tell it from the first."""
+    firsts: dict[str, dict[str, str]] = {}
+    short = []
+    for name in names:
+        model, *options = re.split(r" (?=\w+=)", name)
+        values = dict(option.split("=", 1) for option in options)
+        first = firsts.setdefault(model, values)
+        # Where it has options that the first one lacks, these say enough.
+        told = {one: value for one, value in values.items() if one not in first} or dict(values.items() - first.items())
+        short.append(model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())]))
+    return short
 
 
 def _apart(values: np.ndarray, gap: float) -> np.ndarray:

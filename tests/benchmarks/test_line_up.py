@@ -104,3 +104,8 @@ def test_fifths_of_the_users_by_arithmetic():
     table = "\n".join(module._activity_table([{"metric": "recall@5", "by_activity": found}] * 2))
     assert "| 80–100 % (from 9 rows) |" in table and "| multi_vae minus multi_dae | +0.2000 ± 0.0707 ↑ |" in table
     assert "vae_minus_dae" not in module._by_activity({"multi_vae": Of(vae), "ease": Of(dae)}, "recall@5")
+
+
+def test_models_of_one_name_are_told_apart_by_their_options():
+    names = ["ease regularisation=1000", "multi_dae layers=[8, 4]", "ease regularisation=500 dropout=0.3", "ease regularisation=5", "blend"]
+    assert module._short(names) == ["ease", "multi_dae", "ease dropout=0.3", "ease regularisation=5", "blend"]
