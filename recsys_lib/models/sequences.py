@@ -70,9 +70,9 @@ def _up(n: int, step: int) -> int:
 
 
 def _roughly(n: int) -> int:
-    """The nearest number of three binary digits and zeros, and no finer than 8: few sizes, each within 7 % or 4."""
-    step = max(_STEP, 1 << max(0, n.bit_length() - 4))
-    return max(step, round(n / step) * step)
+    """n to four binary digits: few different sizes, each within 7 % of what was asked for."""
+    step = 1 << max(0, n.bit_length() - 4)
+    return round(n / step) * step
 
 
 class Block(nn.Module):

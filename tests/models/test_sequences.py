@@ -104,6 +104,24 @@ def test_an_epoch_visits_each_user_with_enough_rows_once(name, toy_catalogue, to
     assert rows == sorted(expected)
 
 
+def test_batches_hold_about_equal_numbers_of_items(market_catalogue):
+    """400 users of 2 to 40 rows: of those of short histories there are many in a batch, and an item counts the same everywhere."""
+    generator = np.random.default_rng(0)
+    lengths = generator.integers(2, 41, 400)
+    items = np.concatenate([generator.permutation(40)[:n] for n in lengths])
+    log = Interactions(np.repeat(np.arange(400), lengths), items, 400, 40)
+    model = build_model("sas_rec", catalogue_of(400, 40), seed=0, size=8, max_length=30)
+    model.prepare(log, torch.Generator())
+    batches = list(model.batches(log, torch.Generator().manual_seed(0), batch_size=20, epoch=1))
+    read = np.array([float(batch.history.lengths.clamp(max=31).sum()) for batch in batches])
+    users = np.array([len(batch.history) for batch in batches])
+    assert 18 <= len(batches) <= 22 and users.sum() == 400 and users.max() > 2.5 * users.min()
+    assert np.quantile(read, 0.9) < 1.5 * np.quantile(read, 0.1)
+    for batch_size in (1, 7):  # what is asked for is kept
+        sizes = [len(batch.history) for batch in model.batches(log, torch.Generator().manual_seed(0), batch_size=batch_size, epoch=1)]
+        assert sum(sizes) == 400 and np.mean(sizes) == pytest.approx(batch_size, rel=0.25)
+
+
 def test_parts_keep_what_was_hidden():
     whole = Sequences(history_of([1, 2, 3], [4], [5, 6]), torch.tensor([True, False, True, True, False, True]))
     parts = whole.split(2)
