@@ -267,18 +267,19 @@ def figure(results: list[dict[str, Any]]) -> plots.Plot:
             seconds = frame[column].clip(lower=0.01)
             colours = [plots.ORANGE if name == BLEND else plots.BLUE for name in frame["model"]]
             axes.scatter(seconds, frame["value"], color=colours, s=42, zorder=3)
-            heights = _apart(frame["value"].to_numpy(), 0.045 * top)
-            for row, x, height in zip(frame.itertuples(), seconds, heights):
+            low, high = seconds.min() / 2, seconds.max()
+            axes.set(xscale="log", xlabel=label, xlim=(low, low * (high / low) ** (1 / 0.66)))  # the last third is for names
+            for row, x, height in zip(frame.itertuples(), seconds, _apart(frame["value"].to_numpy(), 0.045 * top, 0.97 * top)):
                 text = axes.annotate(
-                    row.name,
+                    plots.shorten(row.name, 18),
                     (x, row.value),
-                    xytext=(seconds.max() * 1.8, height),  # in a column of their own, where no dot is
+                    xytext=(0.7, height),
+                    textcoords=axes.get_yaxis_transform(),
                     fontsize=8,
                     va="center",
-                    arrowprops={"arrowstyle": "-", "color": plots.PALE, "linewidth": 0.8},
+                    arrowprops={"arrowstyle": "-", "color": plots.PALE, "linewidth": 0.8, "relpos": (0, 0.5)},
                 )
                 text.set_in_layout(False)
-            axes.set(xscale="log", xlabel=label, xlim=(seconds.min() / 2, seconds.max() * (seconds.max() / seconds.min()) ** 0.5))
             axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axes.xaxis.set_minor_locator(NullLocator())
         panels[0].set(ylabel=first["metric"], ylim=(0, top))
@@ -299,8 +300,8 @@ def _short(names: list[str]) -> list[str]:
     return short
 
 
-def _apart(values: np.ndarray, gap: float) -> np.ndarray:
-    """Heights near the values, in their order, at least a gap apart."""
+def _apart(values: np.ndarray, gap: float, highest: float) -> np.ndarray:
+    """Heights near the values, in their order, at least a gap apart and none above the highest."""
     order = np.argsort(values)
     heights = values[order].astype(float)
     for _ in range(200):
@@ -309,6 +310,10 @@ def _apart(values: np.ndarray, gap: float) -> np.ndarray:
             if lack > 1e-9:
                 heights[low] -= lack / 2
                 heights[low + 1] += lack / 2
+    limit = highest
+    for place in reversed(range(len(heights))):
+        heights[place] = min(heights[place], limit)
+        limit = heights[place] - gap
     placed = np.empty_like(heights)
     placed[order] = heights
     return placed
