@@ -295,7 +295,8 @@ def _short(names: list[str]) -> list[str]:
         values = dict(option.split("=", 1) for option in options)
         first = firsts.setdefault(model, values)
         # Where it has options that the first one lacks, these say enough.
-        told = {one: value for one, value in values.items() if one not in first} or dict(values.items() - first.items())
+        told = {one: value for one, value in values.items() if one not in first}
+        told = told or {one: value for one, value in values.items() if value != first[one]}
         short.append(model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())]))
     return short
 

@@ -63,9 +63,9 @@ ws = bootstrap(DATA_DIR, OUT_DIR)
 # %%
 import pandas as pd
 
-from recsys_lib import RunFolder, blend_runs, compare_runs, compare_submissions, feature_worth, finish_evaluation, keep_evaluation
-from recsys_lib import leaderboard_report, load_model, log_submission, make_split, read_dataset, read_leaderboard, recommend, refit
-from recsys_lib import runs_to_compare, template_of, user_explorer, write_submission
+from recsys_lib import RunFolder, blend_runs, board_of, compare_runs, compare_submissions, feature_worth, finish_evaluation
+from recsys_lib import keep_evaluation, load_model, log_submission, make_split, read_dataset, recommend, refit, runs_to_compare
+from recsys_lib import submission_file, template_of, user_explorer, write_submission
 from recsys_lib.display.fonts import keep_hangul
 
 names = "SEED SPLIT K RUNS BLEND FEATURE_MINUTES FEATURE_MODEL SUBMIT COMPARE_WITH".split()
@@ -82,6 +82,7 @@ keep_hangul()  # in figures of your own too, whatever theme they use
 dataset = read_dataset(ws.data_dir)
 split = make_split(SPLIT, dataset.interactions, seed=SEED)
 runs = runs_to_compare(ws.runs_dirs, dataset, split, RUNS)
+earlier = submission_file(COMPARE_WITH, ws.runs_dirs) if COMPARE_WITH else None
 print(dataset.title, *(run.name for run in runs), sep="\n")
 
 # %% [markdown]
@@ -187,6 +188,14 @@ finish_evaluation(run, comparison, parameters=parameters, submission=submission,
 print(run.said_at_the_end())
 
 # %% [markdown]
+# ## Why these? · 왜 이것을 추천했나?
+#
+# Type a user: the history, the recommendations, the nearest items and users behind each. · 사용자를 입력하면 이력, 추천, 그 근거가 된 비슷한 아이템과 사용자를 보여 줍니다.
+
+# %%
+user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), dataset, K)
+
+# %% [markdown]
 # ## What changed, and does the leaderboard follow validation? · 무엇이 바뀌었고, 리더보드가 검증을 따라가는가?
 #
 # Before an upload is spent: for whom this file differs from an earlier one (`COMPARE_WITH` above). After it, write down what the
@@ -195,22 +204,15 @@ print(run.said_at_the_end())
 # 제출하기 전에 이전 파일과 누구의 추천이 달라졌는지 봅니다(위의 `COMPARE_WITH`). 제출한 뒤에는 새 셀에 아래처럼 리더보드 점수를 적어 둡니다.
 # 두 점수가 모두 있는 제출이 네 개가 되면 어떤 분할을 믿을지 알려 줍니다.
 #
-# `log_submission(team_runs, run, split=SPLIT, metric=f"recall@{K}", validation=comparison.validation, public=0.1717)`
+# `log_submission(team_runs, run, split=split.protocol, metric=f"recall@{K}", validation=comparison.validation,
+# member=ws.member, public=0.1717)`
 
 # %%
-team_runs = ws.publish_to or ws.runs_dir
-if SUBMIT and COMPARE_WITH:
-    print(compare_submissions(COMPARE_WITH, path, dataset, ws.runs_dirs))
-print(f"validation of this submission: recall@{K} {comparison.validation:.4f}")
-board = leaderboard_report(read_leaderboard(team_runs))
+print(f"what validation said of {comparison.best.model}: recall@{K} {comparison.validation:.4f}")
+team_runs = ws.publish_to or ws.runs_dir  # a view-only member writes here for himself, and reads the team's below
+board = board_of(ws.runs_dirs[-1])
 print(board.sentence)
 if len(board.log):
     display(board.figure())
-
-# %% [markdown]
-# ## Why these? · 왜 이것을 추천했나?
-#
-# Type a user: the history, the recommendations, the nearest items and users behind each. · 사용자를 입력하면 이력, 추천, 그 근거가 된 비슷한 아이템과 사용자를 보여 줍니다.
-
-# %%
-user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), dataset, K)
+if earlier:
+    print(compare_submissions(earlier, path, dataset, ws.runs_dirs) if SUBMIT else "nothing to compare: SUBMIT is False")

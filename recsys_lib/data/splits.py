@@ -474,8 +474,9 @@ def split_named(name: str) -> Callable[[Interactions, int], Split]:
     """(interactions, seed) -> Split; asked for its name alone, before there is data. Raises: ValueError."""
     if name in SPLITS:
         return SPLITS[name]
-    if (found := _LEAVE_K_OUT.fullmatch(name)) and found[1] != "0":
-        k, of_users = 1 if found[1] == "one" else int(found[1]), found[3] and int(found[3])
+    found = _LEAVE_K_OUT.fullmatch(name)
+    k, of_users = (1 if found[1] == "one" else int(found[1]), found[3] and int(found[3])) if found else (0, None)
+    if k and of_users != 0:
         return lambda log, seed: leave_k_out(log, k, held_out=found[2], validation_users=of_users, seed=seed)
     if (found := _CONTEST.fullmatch(name)) and int(found[2]):
         return lambda log, seed: contest_split(log, n_random=int(found[2]), last=bool(found[1]), seed=seed)

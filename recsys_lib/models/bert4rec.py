@@ -41,7 +41,7 @@ class BERT4RecConfig(SequenceConfig):
 class BERT4Rec(SequenceModel):
     name = "bert4rec"
     Config = BERT4RecConfig
-    training_defaults = SequenceModel.training_defaults | {"epochs": 200, "plateau_patience": 8, "early_stopping_patience": 20}
+    training_defaults = SequenceModel.training_defaults | {"epochs": 200, "plateau_patience": 8}
 
     def __init__(self, catalogue, config: BERT4RecConfig) -> None:
         super().__init__(catalogue, config, width=4 * config.size, activation=F.gelu)

@@ -47,7 +47,7 @@ class EASEConfig:
     regularisation: float = option(300.0, "λ, added to the diagonal of XᵀX; scan it, the best differs by data set")
     features: tuple[str, ...] | str = option("none", FEATURES_HELP)
     dropout: float = option(0.0, "p, share of each history that is thought hidden in the fit; on dense logs try 0.3")
-    user_power: float = option(0.0, "a, a user of n rows counts n^-a in the fit; on dense logs try 0.5")
+    user_power: float = option(0.0, "a, a user of n rows counts (n / mean n)^-a in the fit; on dense logs try 0.5")
     feature_weight: float = option(0.1, "w, how strong the items' features are beside the average item's interactions")
     score_popularity_power: float = option(0.0, SCORE_HELP)
 

@@ -8,7 +8,7 @@ Learning: each interaction of train with n drawn items that the user did not cho
 logits, summed over the pairs. Source: He et al., Neural Collaborative Filtering, WWW 2017; features in the tower are
 ours, trained from scratch together (no pre-training).
 
-Users without rows in train are ranked by a map from their features to what is expected of known users (newcomers.py);
+Users without rows in train are ranked, where features of users are asked for, by a map from their features to what is expected of known users (newcomers.py);
 items without rows by what the tower made of their features.
 
 Three facts make it fast. The first layer of [user | item] splits into a user half and an item half, each computed once

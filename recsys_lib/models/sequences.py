@@ -96,7 +96,8 @@ class Block(nn.Module):
             rows = torch.arange(len(x), device=x.device)
             x, queries = x[rows, at][:, None], queries[rows, at][:, None]
         queries, keys, values = (
-            part.reshape(*part.shape[:2], self.heads, -1).transpose(1, 2) for part in (queries, keys, values)
+            part.reshape(*part.shape[:2], self.heads, part.shape[2] // self.heads).transpose(1, 2)
+            for part in (queries, keys, values)
         )
         # No dropout of attention weights: on a GPU they are never in memory, (B, heads, L, L) of them.
         attention = _attention_in_products if _low_precision_on_cpu(x) else F.scaled_dot_product_attention
@@ -143,10 +144,14 @@ class SoftmaxLoss(torch.autograd.Function):
             else:
                 torch.addmm(low_bias, part, low_weight.T, out=logits)
             rows = torch.arange(n, device=part.device)
+            if dtype != torch.bfloat16:
+                at_targets, largest = logits[rows, wanted].float(), logits[:n].amax(1).float()
             change = torch.softmax(logits, 1, out=logits)
             change[n:] = 0
-            # A target as improbable as that counts as such in the sum that is reported, and not in the gradient.
-            total -= change[rows, wanted].float().clamp(min=torch.finfo(torch.float32).tiny).log().sum()
+            if dtype == torch.bfloat16:  # its range is wide enough for the logarithm of a small probability
+                total -= change[rows, wanted].float().clamp(min=torch.finfo(torch.float32).tiny).log().sum()
+            else:  # the largest probability is no less than 1 / n_items, so its logarithm is safe
+                total += (largest - change[:n].amax(1).float().log() - at_targets).sum()
             change[rows, wanted] -= 1
             out.copy_((change @ low_weight)[:n])
             of_weight += change.T @ part
@@ -214,6 +219,8 @@ class SequenceModel(Recommender):
         """
         read = self._history.lengths.clamp(max=self.config.max_length + 1)
         users = torch.nonzero(read >= self.least).flatten()
+        if not len(users):
+            return
         users = users[torch.randperm(len(users), generator=generator, device=self.device)]
         batches = []
         for group in users.split(batch_size * _GROUP):
@@ -225,8 +232,18 @@ class SequenceModel(Recommender):
             for size in torch.searchsorted(so_far, shares).diff(prepend=shares.new_zeros(1)).tolist():
                 batches.append(group[start : start + _roughly(size)])
                 start += _roughly(size)
-            batches.append(group[start:])
-        batches = [users for users in batches if len(users)]
+            # What the rounding has left over, the longest histories, may be several batches' worth.
+            left = group[start:]
+            batches += left.tensor_split(max(1, int(read[left].sum() * n_batches // so_far[-1])))
+        # And where a batch goes from very short to very long ones, most of it would be padding.
+        most = 2 * batch_size * (self.config.max_length + 1)
+        batches = [
+            part
+            for users in batches
+            if len(users)
+            for part in users.tensor_split(-(-len(users) * int(read[users[-1]]) // most))
+            if len(part)
+        ]
         totals = (
             [int(self._history.lengths[part].sum()) for part in batches] if self.device.type == "cpu" else [None] * len(batches)
         )
@@ -237,7 +254,7 @@ class SequenceModel(Recommender):
         """What the newest state says; histories of about one length together, so that little is padding."""
         vectors = torch.empty(len(users), self.config.size, device=users.device)
         for part in history.lengths.argsort().split(_ASKED_TOGETHER if users.device.type == "cpu" else max(1, len(users))):
-            vectors[part] = self.newest_states(history.take(part))
+            vectors[part] = self.newest_states(history.take(part)).float()
         return vectors
 
     def newest_states(self, history: History) -> Tensor:

@@ -319,6 +319,16 @@ class LeaderboardReport:
         return f"{self.sentence}\n\n{self.table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}"
 
 
+def board_of(folder: str | Path) -> LeaderboardReport:
+    """The report of a folder's leaderboard.csv, for the end of a notebook: where the file cannot be read, a line says why, and it is empty."""
+    try:
+        log = read_leaderboard(folder)
+    except (OSError, ValueError) as error:  # a Drive that is gone, a file damaged by hand
+        print(f"{FILE} cannot be read: {error}")
+        log = _frame([])
+    return leaderboard_report(log)
+
+
 def leaderboard_report(log: pd.DataFrame) -> LeaderboardReport:
     """Rank correlation and bias between validation and the leaderboard, by split.
 

@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.data.columns import ENCODINGS, Column, read_table
+from recsys_lib.data.names import did_you_mean
 from recsys_lib.datasets.base import Dataset, item_names
 from recsys_lib.evaluation.evaluator import POPULARITIES, by_rows_seen, popularity_of_items
 
+FILE = "submission.csv"
 CUTS = (1, 3, 5, 10, 20, 50)  # of overlap, as far as the lists go
 
 
@@ -168,10 +170,10 @@ def compare_submissions(
     """
     lists = []
     for name, given in (("first", first), ("second", second)):
-        if not isinstance(given, pd.DataFrame) and not Path(given).is_file():
-            of_run = [Path(folder) / given / "submission.csv" for folder in runs_dirs]
-            given = next((path for path in of_run if path.is_file()), given)
-        label = f"the {name} submission" + (f" ({Path(given).name})" if not isinstance(given, pd.DataFrame) else "")
+        label = f"the {name} submission"
+        if not isinstance(given, pd.DataFrame):
+            given = submission_file(given, runs_dirs)
+            label += f" ({given.parent.name if given.name == FILE and runs_dirs else given.name})"
         lists.append((label, _lists(given, label, dataset)))
     (first_label, (users, before)), (second_label, (others, after)) = lists
     for label, missing in ((first_label, np.setdiff1d(others, users)), (second_label, np.setdiff1d(users, others))):
@@ -187,6 +189,20 @@ def compare_submissions(
             f"{second_label} {after.shape[1]}"
         )
     return SubmissionChange(before, after, users, dataset)
+
+
+def submission_file(given: str | Path, runs_dirs: Sequence[str | Path] = ()) -> Path:
+    """A submission by its file, or by the name of the run that wrote it.
+
+    Raises: FileNotFoundError: there is neither.
+    """
+    places = [Path(given), *(Path(folder) / given / FILE for folder in runs_dirs)]
+    for path in places:
+        if path.is_file():
+            return path
+    written = sorted(path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}"))
+    runs = f"Runs that wrote one: {', '.join(written[-5:]) or 'none yet'}" if runs_dirs else f"03_evaluate writes {FILE} into its run folder"
+    raise FileNotFoundError(f"no file {Path(given).name} to compare{did_you_mean(Path(given).name, written)} {runs}")
 
 
 def _lists(given: str | Path | pd.DataFrame, label: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:
@@ -219,8 +235,6 @@ def _lists(given: str | Path | pd.DataFrame, label: str, dataset: Dataset) -> tu
 
 def _read(path: Path) -> pd.DataFrame:
     """As text: "007" is not 7."""
-    if not path.is_file():
-        raise FileNotFoundError(f"no file {path.name} to compare; 03_evaluate writes submission.csv into its run folder")
     text = path.read_bytes().decode("utf-8-sig", errors="replace")
     header = next(iter(text.splitlines()), "").split(",")
     frame, _ = read_table(path, [Column(name.strip(), "id") for name in header], encodings=ENCODINGS)

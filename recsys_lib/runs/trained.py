@@ -173,7 +173,11 @@ def _training_record(run: RunFolder) -> dict[str, Any]:
 
 
 def _build(record: dict[str, Any], dataset: Dataset) -> Recommender:
-    return build_model(record["model"], dataset.catalogue, seed=record["seed"], **record["model_config"])
+    config = dict(record["model_config"])
+    if record["model"] == "gmf" and config.get("features") == "all":
+        # Until it was refused, "all" meant to gmf what it can use.
+        config["features"] = "user" if dataset.catalogue.user_features.names else "none"
+    return build_model(record["model"], dataset.catalogue, seed=record["seed"], **config)
 
 
 def _settings(record: dict[str, Any]) -> TrainConfig:

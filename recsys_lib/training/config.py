@@ -17,7 +17,7 @@ class TrainConfig:
     """Settings of the Trainer. "Evaluation" below always means the validation part."""
 
     epochs: int = option(30, "most epochs; early stopping and the learning rate's floor may end it before")
-    batch_size: int = option(1024, "rows a step: pairs with their negatives for NCF, users for autoencoders")
+    batch_size: int = option(1024, "rows a step: pairs with their negatives for NCF, users for autoencoders and, on average, for models of sequences")
     learning_rate: float = option(1e-3, "initial learning rate of Adam")
     weight_decay: float = option(0.0, "L2 penalty on the weights")
     plateau_factor: float = option(0.5, "the learning rate is multiplied by this on a plateau of the monitored metric")

@@ -11,7 +11,7 @@ import pytest
 from recsys_lib.__main__ import main
 from recsys_lib.runs import leaderboard as module
 from recsys_lib.runs.folder import RunFolder
-from recsys_lib.runs.leaderboard import FILE, NAMES, leaderboard_report, log_scores, log_submission, read_leaderboard
+from recsys_lib.runs.leaderboard import FILE, NAMES, board_of, leaderboard_report, log_scores, log_submission, read_leaderboard
 
 ASKED = {"split": "contest_10_random", "metric": "truncated_recall@10", "member": "지우"}
 
@@ -308,3 +308,15 @@ def test_the_command_tells_the_report_and_draws_it(tmp_path, capsys):
     assert (tmp_path / "board.png").read_bytes().startswith(b"\x89PNG")
     assert main(["leaderboard", "--runs", str(tmp_path / "empty")]) == 2
     assert "no submission is logged in empty/leaderboard.csv; log_submission" in capsys.readouterr().err
+
+
+def test_a_board_that_cannot_be_read_says_so_and_stops_nothing(tmp_path, capsys, monkeypatch):
+    assert "Too few submissions" in board_of(tmp_path).sentence and capsys.readouterr().out == ""
+    (tmp_path / FILE).write_text("submission,member\na,b\n", encoding="utf-8")
+    assert not len(board_of(tmp_path).log) and "leaderboard.csv cannot be read" in capsys.readouterr().out
+
+    def gone(folder):
+        raise OSError(107, "Transport endpoint is not connected")
+
+    monkeypatch.setattr("recsys_lib.runs.leaderboard.read_leaderboard", gone)
+    assert not len(board_of(tmp_path).log) and "not connected" in capsys.readouterr().out

@@ -136,9 +136,10 @@ def test_a_submission_is_found_by_the_name_of_its_run(tmp_path):
     of_run = tmp_path / "team" / "2026-mina-ease-1a2b"
     of_run.mkdir(parents=True)
     (of_run / "submission.csv").write_text("user,movie\nu1,11\nu1,12\n", encoding="utf-8")
-    with pytest.raises(ValueError, match=r"the first submission \(submission.csv\) lacks 3"):
+    with pytest.raises(ValueError, match=r"the first submission \(2026-mina-ease-1a2b\) lacks 3"):
         compare_submissions(of_run.name, AFTER, DATASET, [tmp_path / "mine", tmp_path / "team"])
-    with pytest.raises(FileNotFoundError, match="no file 2026-mina-ease-9z to compare"):
+    words = "no file 2026-mina-ease-9z to compare; did you mean '2026-mina-ease-1a2b'. Runs that wrote one: 2026-mina-ease-1a2b"
+    with pytest.raises(FileNotFoundError, match=words):
         compare_submissions("2026-mina-ease-9z", AFTER, DATASET, [tmp_path / "team"])
 
 

@@ -176,6 +176,18 @@ def test_what_a_training_leaves_behind(dataset, split, tmp_path):
     assert first["item_id"].tolist() == best_first
 
 
+def test_a_gmf_of_the_time_when_all_meant_what_it_can_use_is_still_read(dataset, split, tmp_path, monkeypatch):
+    monkeypatch.setitem(OPTIONS, "gmf", {"factors": 4, "features": "user"})
+    run, model, _ = trained("gmf", dataset, split, tmp_path)
+    path = run.path / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["model_config"]["features"] = "all"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    assert dataset.catalogue.item_features.names
+    again = load_model(RunFolder.open(run.path), dataset, split)
+    assert torch.equal(scores(again, split.train), scores(model, split.train)) and again.uses_features == model.uses_features
+
+
 def test_a_closed_form_has_no_curves(dataset, split, tmp_path):
     run, *_ = trained("ease", dataset, split, tmp_path)
     assert not (run.path / "figures").exists() and not (run.path / "best.safetensors").exists()
