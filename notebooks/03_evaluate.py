@@ -196,7 +196,7 @@ print(run.said_at_the_end())
 user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), dataset, K)
 
 # %% [markdown]
-# ## What changed, and does the leaderboard follow validation? · 무엇이 바뀌었고, 리더보드가 검증을 따라가는가?
+# ## What changed, and the leaderboard · 바뀐 점과 리더보드
 #
 # Before an upload is spent: for whom this file differs from an earlier one (`COMPARE_WITH` above). After it, write down what the
 # leaderboard said, in a cell of your own; once four submissions have both scores, this says which split to trust.
