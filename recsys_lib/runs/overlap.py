@@ -200,7 +200,7 @@ def submission_file(given: str | Path, runs_dirs: Sequence[str | Path] = ()) -> 
     for path in places:
         if path.is_file():
             return path
-    written = sorted(path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}"))
+    written = sorted({path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}")})
     runs = f"Runs that wrote one: {', '.join(written[-5:]) or 'none yet'}" if runs_dirs else f"03_evaluate writes {FILE} into its run folder"
     raise FileNotFoundError(f"no file {Path(given).name} to compare{did_you_mean(Path(given).name, written)} {runs}")
 

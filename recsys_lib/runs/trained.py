@@ -177,6 +177,9 @@ def _build(record: dict[str, Any], dataset: Dataset) -> Recommender:
     if record["model"] == "gmf" and config.get("features") == "all":
         # Until it was refused, "all" meant to gmf what it can use.
         config["features"] = "user" if dataset.catalogue.user_features.names else "none"
+    if record["model"] == "feature_knn" and config.get("weights", "auto") != "auto":
+        # Nor was a feature without a weight; with "all", the weights alone say which are used.
+        config["features"] = "all"
     return build_model(record["model"], dataset.catalogue, seed=record["seed"], **config)
 
 

@@ -188,6 +188,17 @@ def test_a_gmf_of_the_time_when_all_meant_what_it_can_use_is_still_read(dataset,
     assert torch.equal(scores(again, split.train), scores(model, split.train)) and again.uses_features == model.uses_features
 
 
+def test_a_feature_knn_of_the_time_when_weights_might_leave_features_out_is_still_read(dataset, split, tmp_path, monkeypatch):
+    monkeypatch.setitem(OPTIONS, "feature_knn", {"weights": ["history=1", "degree=0.5"]})
+    run, model, _ = trained("feature_knn", dataset, split, tmp_path)
+    path = run.path / "run.json"
+    record = json.loads(path.read_text(encoding="utf-8"))
+    record["model_config"]["features"] = "user"
+    path.write_text(json.dumps(record), encoding="utf-8")
+    again = load_model(RunFolder.open(run.path), dataset, split)
+    assert torch.equal(scores(again, split.train), scores(model, split.train)) and again.uses_features == {"degree"}
+
+
 def test_a_closed_form_has_no_curves(dataset, split, tmp_path):
     run, *_ = trained("ease", dataset, split, tmp_path)
     assert not (run.path / "figures").exists() and not (run.path / "best.safetensors").exists()
