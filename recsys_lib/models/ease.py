@@ -37,9 +37,11 @@ from torch import Tensor
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some, vectors_of_new_items
 from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers, divisors
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
+
+_JUDGES = 1024  # known users who say, once, how far left-out items are misjudged
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class EASE(Recommender):
     def _add_new_items(self, known: Tensor) -> None:
         """Columns of B for items that nobody chose."""
         new, mapped, left_out = vectors_of_new_items(self.side.item, known, self.weights.T)
-        users = judges(self.known_users)
+        users = some(self.known_users, _JUDGES)
         asked = self._train.history(self.device).take(users)
         seen = torch.zeros(len(users), len(known), device=self.device)
         seen[asked.rows, asked.items] = 1

@@ -33,9 +33,11 @@ from torch.nn import functional as F
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some, vectors_of_new_items
 from recsys_lib.models.popularity_correction import LOSS_HELP, SCORE_HELP, check_powers, logit_discount, loss_weights
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
+
+_JUDGES = 256  # known users who say, at every evaluation, how far left-out items are misjudged
 
 
 @dataclass(frozen=True)
@@ -278,7 +280,7 @@ class MultiDAE(Autoencoder):
         """Rows of the output for items that nobody chose: as learned, they say no more than that."""
         learned = torch.cat([side.weight, side.bias[:, None]], 1)
         new, mapped, left_out = vectors_of_new_items(self.wide.item, self.known_items, learned)
-        users = judges(self.known_users)
+        users = some(self.known_users, _JUDGES)
         history = self._history.take(users)
         hidden = self._hidden(users, history, side.of_items)
         hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -23,16 +22,20 @@ from recsys_lib.models.side_information import SideVectors
 WIDEST = 256  # columns of the features that a map starts from
 _BLOCK = 128  # users scored at once
 _LIST = 20  # places for which new items compete
-_JUDGES = 1024  # known users who say how far left-out items are misjudged
+_ROWS_A_COLUMN, _FEWEST = 32, 512  # known users that a map is learned from: for each column of their features, and at least
 
 
 class MapOfUsers:
     """From features to expected rows, fitted when it is first asked and forgotten when the model learns on.
 
+    It is learned from all known users or, where there are many more than it has columns, from some: else an evaluation
+    would score everybody twice.
+
     Args:
         vectors: of all users. expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits:
             averages of logits are not those of probabilities.
-        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product.
+        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product; all users are
+            cheap then.
     """
 
     def __init__(
@@ -56,12 +59,15 @@ class MapOfUsers:
     def fit(self, device: torch.device) -> bool:
         """False where there are no features, nothing was learned yet, or fewer than two users are known."""
         if self.ridge is None and self.vectors.width and self._train is not None:
-            known = torch.from_numpy(np.flatnonzero(self._train.user_counts)).to(device)
+            known = torch.from_numpy(self._train.user_counts > 0).to(device)
+            through = self._through()
+            n = len(known) if through is not None else max(_ROWS_A_COLUMN * self.vectors.width, _FEWEST)
+            known = some(known, n).sort().values
             if len(known) > 1:
                 history = self._train.history(device)
                 blocks = (self._expected(part, history.take(part)) for part in known.split(_BLOCK))
                 # From the features that it was built with: values that are swapped later are asked, not learned from.
-                self.ridge = ridge(self.vectors.rows(known, first=True), blocks, self._through())
+                self.ridge = ridge(self.vectors.rows(known, first=True), blocks, through)
         return self.ridge is not None
 
     def scores(self, users: Tensor) -> Tensor | None:
@@ -99,8 +105,8 @@ def overrated(scores: Tensor, left_out: Tensor, seen: Tensor) -> tuple[Tensor, T
     return scores[there], left_out[there]
 
 
-def judges(known: Tensor) -> Tensor:
-    """(n,) indexes of some known users."""
-    users = torch.nonzero(known).flatten()
+def some(known: Tensor, most: int) -> Tensor:
+    """(n,) indexes of known users or items: all, or `most` of them, the same ones every time."""
+    there = torch.nonzero(known).flatten()
     generator = torch.Generator().manual_seed(0)
-    return users[torch.randperm(len(users), generator=generator)[:_JUDGES].to(users.device)]
+    return there[torch.randperm(len(there), generator=generator)[:most].to(there.device)]

@@ -9,7 +9,7 @@ import torch
 from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import newcomers
-from recsys_lib.models.newcomers import MapOfUsers, judges, overrated, vectors_of_new_items
+from recsys_lib.models.newcomers import MapOfUsers, overrated, some, vectors_of_new_items
 from recsys_lib.models.side_information import SideVectors
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
 
@@ -89,6 +89,38 @@ def test_the_map_is_fitted_once_until_the_model_learns_on():
     assert asked == [15, 15, 10]
 
 
+def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkeypatch):
+    side, _, rows = sides(n=400, d=3)
+    known = torch.arange(400) % 4 > 0
+    log, asked = log_of(known.numpy()), []
+
+    def expected(users, history):
+        asked.extend(users.tolist())
+        return asked_of(side)(users, history)
+
+    def asked_by(**of_the_map):
+        asked.clear()
+        scores = MapOfUsers(side, expected, **of_the_map)
+        scores.prepare(log)
+        return scores.scores(torch.tensor([0, 4]))
+
+    everybody = asked_by()
+    assert asked == torch.nonzero(known).flatten().tolist(), "no more than 512"
+    monkeypatch.setattr(newcomers, "_FEWEST", 50)
+    some_of_them = asked_by()
+    assert len(asked) == 32 * 3 and asked == sorted(set(asked)) and bool(known[asked].all())
+    users = torch.tensor(asked)
+    y = asked_of(side)(users, log.history().take(users)).double().numpy()
+    x = rows[users.numpy()]
+    assert some_of_them.numpy() == pytest.approx(plain_ridge(x, y, best_strength(x, y))(rows[[0, 4]]), rel=1e-3, abs=1e-3)
+    assert not torch.allclose(some_of_them, everybody, rtol=1e-3)
+    monkeypatch.setattr(newcomers, "_FEWEST", 200)
+    asked_by()
+    assert len(asked) == 200
+    # whose rows are cheap are all asked
+    assert torch.allclose(asked_by(through=lambda: torch.eye(6)), everybody, rtol=1e-3, atol=1e-3) and len(asked) == 300
+
+
 def test_swapped_features_go_through_the_map_that_was_fitted_before():
     side, table, rows = sides()
     known = torch.arange(20) < 15
@@ -150,12 +182,11 @@ def test_the_cells_that_count_are_those_that_would_reach_a_list(n_items):
     assert n_items < 20 or len(pairs) < int((~seen).sum())
 
 
-def test_judges_are_known_users_drawn_once_and_always_the_same(monkeypatch):
+def test_some_are_known_ones_drawn_once_and_always_the_same():
     known = torch.arange(100) % 2 == 0
-    assert sorted(judges(known).tolist()) == list(range(0, 100, 2))
-    monkeypatch.setattr(newcomers, "_JUDGES", 9)
+    assert sorted(some(known, 50).tolist()) == sorted(some(known, 1000).tolist()) == list(range(0, 100, 2))
     state = torch.get_rng_state()
-    some = judges(known)
-    assert len(set(some.tolist())) == 9 and bool(known[some].all())
-    assert torch.equal(judges(known), some) and torch.equal(torch.get_rng_state(), state)
-    assert len(judges(torch.zeros(5, dtype=torch.bool))) == 0
+    nine = some(known, 9)
+    assert len(set(nine.tolist())) == 9 and bool(known[nine].all())
+    assert torch.equal(some(known, 9), nine) and torch.equal(torch.get_rng_state(), state)
+    assert len(some(torch.zeros(5, dtype=torch.bool), 9)) == 0
