@@ -135,12 +135,17 @@ def _judged(runs: dict[str, RunFolder], dataset: Dataset, split: Split, metric: 
 
 
 def _by_activity(reports: dict[str, Report], metric: str) -> dict[str, Any]:
-    """Fifths of the users by how much was seen of them: its least rows, every model's mean, and VAE minus DAE with its error."""
+    """Fifths of the users by how much was seen of them: its least rows, every model's mean, and VAE minus DAE with its error.
+
+    Of fewer than ten users nothing is said.
+    """
     first = next(iter(reports.values()))
+    if len(first.users) < 2 * len(SHARES):
+        return {}
     seen = first.seen.user_counts[first.users]
     fifth = np.empty(len(seen), dtype=np.int64)
     fifth[np.argsort(seen, kind="stable")] = np.arange(len(seen)) * len(SHARES) // len(seen)
-    inside = [fifth == place for place in range(len(SHARES)) if (fifth == place).any()]
+    inside = [fifth == place for place in range(len(SHARES))]
     found: dict[str, Any] = {
         "from_rows": [int(seen[users].min()) for users in inside],
         "values": {name: [float(report.values[metric][users].mean()) for users in inside] for name, report in reports.items()},
@@ -209,21 +214,21 @@ def markdown(results: list[dict[str, Any]]) -> str:
         f"Blend minus the model that was best on validation ({bests}): {blend['minus_best']:+.4f} ± {blend['error_best']:.4f}"
         f"{_mark(blend['minus_best'], blend['error_best'])} ({blend['minus_best'] / max(blend['error_best'], 1e-12):.1f} errors).",
     ]
-    lines += ["", *_activity_table(results)]
+    if first["by_activity"]:
+        lines += ["", *_activity_table(results)]
     return "\n".join(lines) + "\n"
 
 
 def _activity_table(results: list[dict[str, Any]]) -> list[str]:
     """Every model's metric by fifths of the users."""
     found, metric = [result["by_activity"] for result in results], results[0]["metric"]
-    n_groups = len(found[0]["from_rows"])
     from_rows = np.mean([of["from_rows"] for of in found], axis=0)
     heads = [f"{share} (from {rows:.0f} rows)" for share, rows in zip(SHARES, from_rows)]
     lines = [
         f"{metric} by fifths of the users, the quiet ones first, by the rows that are known of them.",
         "",
         f"| model | {' | '.join(heads)} |",
-        "|" + "---|" * (n_groups + 1),
+        "|" + "---|" * (len(SHARES) + 1),
     ]
     for name in found[0]["values"]:
         means = np.mean([of["values"][name] for of in found], axis=0)
@@ -297,7 +302,8 @@ def _short(names: list[str]) -> list[str]:
         # Where it has options that the first one lacks, these say enough.
         told = {one: value for one, value in values.items() if one not in first}
         told = told or {one: value for one, value in values.items() if value != first[one]}
-        short.append(model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())]))
+        label = model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())])
+        short.append(name if label in short else label)
     return short
 
 

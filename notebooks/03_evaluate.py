@@ -82,7 +82,7 @@ keep_hangul()  # in figures of your own too, whatever theme they use
 dataset = read_dataset(ws.data_dir)
 split = make_split(SPLIT, dataset.interactions, seed=SEED)
 runs = runs_to_compare(ws.runs_dirs, dataset, split, RUNS)
-earlier = submission_file(COMPARE_WITH, ws.runs_dirs) if COMPARE_WITH else None
+earlier = submission_file(COMPARE_WITH, ws.runs_dirs, dataset, K) if COMPARE_WITH and SUBMIT else None
 print(dataset.title, *(run.name for run in runs), sep="\n")
 
 # %% [markdown]
@@ -209,10 +209,10 @@ user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), 
 
 # %%
 print(f"what validation said of {comparison.best.model}: recall@{K} {comparison.validation:.4f}")
-team_runs = ws.publish_to or ws.runs_dir  # a view-only member writes here for himself, and reads the team's below
-board = board_of(ws.runs_dirs[-1])
+team_runs = ws.publish_to or ws.runs_dir  # a view-only member writes in a folder of one's own; both logs are read
+board = board_of(*ws.runs_dirs)
 print(board.sentence)
 if len(board.log):
     display(board.figure())
-if earlier:
+if COMPARE_WITH:
     print(compare_submissions(earlier, path, dataset, ws.runs_dirs) if SUBMIT else "nothing to compare: SUBMIT is False")

@@ -21,7 +21,7 @@ from safetensors.numpy import load_file  # noqa: E402
 
 from recsys_lib.data.files import write_text  # noqa: E402
 from recsys_lib.runs.batch import _this_interpreter  # noqa: E402
-from recsys_lib.runs.folder import RunFolder  # noqa: E402
+from recsys_lib.runs.folder import RunFolder, all_runs  # noqa: E402
 from tests.test_notebooks import ROOT, _small_movielens  # noqa: E402
 
 FAKE = Path(__file__).parent / "fake_colab"
@@ -181,6 +181,9 @@ def test_view_only_works_with_outputs_of_ones_own(tmp_path):
     assert only_run(colab.content / "recsys_out" / "runs").is_finished and not (root / "runs").exists()
     said_by_03 = said(colab.run("03_evaluate", SPLIT=QUICK["SPLIT"]))
     assert "rows written" in said_by_03 and not (root / "runs").exists()
+    (evaluated,) = (run for run in all_runs([colab.content / "recsys_out" / "runs"]) if run.kind == "evaluation")
+    again = said(colab.run("03_evaluate", SPLIT=QUICK["SPLIT"], COMPARE_WITH=evaluated.name))
+    assert "hold the same items: no recall can tell the two files apart" in again
 
 
 @environment(

@@ -118,11 +118,10 @@ class EASE(Recommender):
         new, mapped, left_out = vectors_of_new_items(self.side.item, known, self.weights.T)
         users = some(self.known_users, _JUDGES)
         asked = self._train.history(self.device).take(users)
-        seen = torch.zeros(len(users), len(known), device=self.device)
-        seen[asked.rows, asked.items] = 1
-        learned_scores, mapped_scores = overrated(
-            seen @ self.weights[:, known], seen @ left_out.T, seen[:, known].bool()
-        )
+        seen = torch.zeros(len(users), len(known), dtype=torch.bool, device=self.device)
+        seen[asked.rows, asked.items] = True
+        as_learned, as_mapped = asked.times(self.weights)[:, known], asked.times(left_out.T.contiguous())
+        learned_scores, mapped_scores = overrated(as_learned, as_mapped, seen[:, known])
         trust = float(learned_scores.sum() / mapped_scores.sum().clamp(min=1e-12)) if len(mapped_scores) else 1.0
         self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
         self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself

@@ -148,7 +148,7 @@ class SoftmaxLoss(torch.autograd.Function):
                 at_targets, largest = logits[rows, wanted].float(), logits[:n].amax(1).float()
             change = torch.softmax(logits, 1, out=logits)
             change[n:] = 0
-            if dtype == torch.bfloat16:  # its range is wide enough for the logarithm of a small probability
+            if dtype == torch.bfloat16:  # its range is wide enough for the logarithm of a small probability; none at all counts as 87
                 total -= change[rows, wanted].float().clamp(min=torch.finfo(torch.float32).tiny).log().sum()
             else:  # the largest probability is no less than 1 / n_items, so its logarithm is safe
                 total += (largest - change[:n].amax(1).float().log() - at_targets).sum()

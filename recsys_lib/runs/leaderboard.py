@@ -126,10 +126,14 @@ def read_leaderboard(folder: str | Path) -> pd.DataFrame:
     """
     folder = Path(folder)
     copies = sorted(folder.glob(f"{Path(FILE).stem}*(*).csv")) if folder.is_dir() else []
-    frames = [frame for path in (folder / FILE, *copies) if path.is_file() and len(frame := _read(path))]
+    return _joined([_read(path) for path in (folder / FILE, *copies) if path.is_file()])
+
+
+def _joined(frames: list[pd.DataFrame]) -> pd.DataFrame:
+    """Of each score the first that is known: the first frame has the first word."""
+    frames = [frame for frame in frames if len(frame)]
     if len(frames) < 2:
         return frames[0] if frames else _frame([])
-    # Of each score the first that is known: the file itself has the first word.
     return pd.concat(frames, ignore_index=True).groupby(KEY, sort=False).first().reset_index()
 
 
@@ -319,14 +323,18 @@ class LeaderboardReport:
         return f"{self.sentence}\n\n{self.table.to_string(index=False, float_format='{:.4f}'.format, na_rep='')}"
 
 
-def board_of(folder: str | Path) -> LeaderboardReport:
-    """The report of a folder's leaderboard.csv, for the end of a notebook: where the file cannot be read, a line says why, and it is empty."""
-    try:
-        log = read_leaderboard(folder)
-    except (OSError, ValueError) as error:  # a Drive that is gone, a file damaged by hand
-        print(f"{FILE} cannot be read: {error}")
-        log = _frame([])
-    return leaderboard_report(log)
+def board_of(*folders: str | Path) -> LeaderboardReport:
+    """The report of all these folders' leaderboard.csv, for the end of a notebook; of one that cannot be read a line says why.
+
+    A view-only member keeps a log in a folder of one's own, beside the team's.
+    """
+    logs = []
+    for folder in folders:
+        try:
+            logs.append(read_leaderboard(folder))
+        except (OSError, ValueError) as error:  # a Drive that is gone, a file damaged by hand
+            print(f"{FILE} cannot be read: {error}")
+    return leaderboard_report(_joined(logs))
 
 
 def leaderboard_report(log: pd.DataFrame) -> LeaderboardReport:

@@ -9,6 +9,7 @@ users with other items can move it.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -21,6 +22,7 @@ from recsys_lib.data.columns import ENCODINGS, Column, read_table
 from recsys_lib.data.names import did_you_mean
 from recsys_lib.datasets.base import Dataset, item_names
 from recsys_lib.evaluation.evaluator import POPULARITIES, by_rows_seen, popularity_of_items
+from recsys_lib.runs.compared import template_of
 
 FILE = "submission.csv"
 CUTS = (1, 3, 5, 10, 20, 50)  # of overlap, as far as the lists go
@@ -172,37 +174,60 @@ def compare_submissions(
     for name, given in (("first", first), ("second", second)):
         label = f"the {name} submission"
         if not isinstance(given, pd.DataFrame):
-            given = submission_file(given, runs_dirs)
-            label += f" ({given.parent.name if given.name == FILE and runs_dirs else given.name})"
+            given = _found_file(Path(given), runs_dirs)
+            label = _label(label, given, runs_dirs)
         lists.append((label, _lists(given, label, dataset)))
     (first_label, (users, before)), (second_label, (others, after)) = lists
-    for label, missing in ((first_label, np.setdiff1d(others, users)), (second_label, np.setdiff1d(users, others))):
+    _check_comparable(dataset, (first_label, users, before.shape[1]), (second_label, others, after.shape[1]))
+    return SubmissionChange(before, after, users, dataset)
+
+
+def submission_file(
+    given: str | Path, runs_dirs: Sequence[str | Path] = (), dataset: Dataset | None = None, k: int = 0
+) -> Path:
+    """A submission by its file, or by the name of the run that wrote it.
+
+    Args:
+        dataset, k: also see, before a new submission is made, that the two can be compared: it has k items for each user
+            who is asked for (the contest's own k, where there is a template).
+    Raises:
+        FileNotFoundError: there is neither.
+        ValueError: given a data set, as compare_submissions.
+    """
+    path = _found_file(Path(given), runs_dirs)
+    if dataset is not None:
+        label, template = _label("the earlier submission", path, runs_dirs), template_of(dataset, k)
+        users, lists = _lists(path, label, dataset)
+        _check_comparable(dataset, (label, users, lists.shape[1]), ("the new one", np.sort(template.users), template.k))
+    return path
+
+
+def _found_file(given: Path, runs_dirs: Sequence[str | Path]) -> Path:
+    for path in (given, *(Path(folder) / given / FILE for folder in runs_dirs)):
+        with contextlib.suppress(OSError):  # a text that is too long for a name
+            if path.is_file():
+                return path
+    written = sorted({path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}")})
+    runs = f"Runs that wrote one: {', '.join(written[-5:]) or 'none yet'}" if runs_dirs else f"03_evaluate writes {FILE} into its run folder"
+    raise FileNotFoundError(f"no file {given.name} to compare{did_you_mean(given.name, written)} {runs}")
+
+
+def _label(which: str, path: Path, runs_dirs: Sequence[str | Path]) -> str:
+    return f"{which} ({path.parent.name if path.name == FILE and runs_dirs else path.name})"
+
+
+def _check_comparable(dataset: Dataset, *submissions: tuple[str, np.ndarray, int]) -> None:
+    """Label, users and k of two. Raises: ValueError."""
+    (first, users, k), (second, others, other_k) = submissions
+    for label, missing in ((first, np.setdiff1d(others, users)), (second, np.setdiff1d(users, others))):
         if len(missing):
             example = dataset.catalogue.users.ids_of(missing[:1])[0]
             raise ValueError(
                 f"both submissions must ask for the same users; {label} lacks {len(missing):,} of the other's, e.g. {example!r}. "
                 "Are both of this contest's template?"
             )
-    if before.shape[1] != after.shape[1]:
-        raise ValueError(
-            f"both submissions must have lists of one length; {first_label} has {before.shape[1]} items a user, "
-            f"{second_label} {after.shape[1]}"
-        )
-    return SubmissionChange(before, after, users, dataset)
-
-
-def submission_file(given: str | Path, runs_dirs: Sequence[str | Path] = ()) -> Path:
-    """A submission by its file, or by the name of the run that wrote it.
-
-    Raises: FileNotFoundError: there is neither.
-    """
-    places = [Path(given), *(Path(folder) / given / FILE for folder in runs_dirs)]
-    for path in places:
-        if path.is_file():
-            return path
-    written = sorted({path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}")})
-    runs = f"Runs that wrote one: {', '.join(written[-5:]) or 'none yet'}" if runs_dirs else f"03_evaluate writes {FILE} into its run folder"
-    raise FileNotFoundError(f"no file {Path(given).name} to compare{did_you_mean(Path(given).name, written)} {runs}")
+    if k != other_k:
+        raise ValueError(f"both submissions must have lists of one length; {first} has {k} items a user, {second} {other_k}")
 
 
 def _lists(given: str | Path | pd.DataFrame, label: str, dataset: Dataset) -> tuple[np.ndarray, np.ndarray]:

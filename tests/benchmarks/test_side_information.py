@@ -18,6 +18,13 @@ from recsys_lib.training.trainer import Trainer
 from tests.conftest import markets_of
 
 
+@pytest.fixture(scope="module", autouse=True)
+def timed_once():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "TIMED_S", 0.0)
+        yield
+
+
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
     """A MovieLens 100K of 60 users and 48 films; a film's genre and a user's occupation tell the market."""

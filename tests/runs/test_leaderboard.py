@@ -310,6 +310,16 @@ def test_the_command_tells_the_report_and_draws_it(tmp_path, capsys):
     assert "no submission is logged in empty/leaderboard.csv; log_submission" in capsys.readouterr().err
 
 
+def test_a_board_of_two_folders_holds_both_logs(tmp_path, capsys):
+    own, team = tmp_path / "own", tmp_path / "team"
+    log_submission(team, "a.csv", validation=0.1, public=0.2, **ASKED)
+    log_submission(own, "b.csv", validation=0.3, **ASKED)
+    assert board_of(own, team).log["submission"].tolist() == ["b.csv", "a.csv"]
+    (own / FILE).write_text("submission,member\na,b\n", encoding="utf-8")
+    assert board_of(own, team).log["submission"].tolist() == ["a.csv"], "one that is damaged hides no other"
+    assert "leaderboard.csv cannot be read" in capsys.readouterr().out
+
+
 def test_a_board_that_cannot_be_read_says_so_and_stops_nothing(tmp_path, capsys, monkeypatch):
     assert "Too few submissions" in board_of(tmp_path).sentence and capsys.readouterr().out == ""
     (tmp_path / FILE).write_text("submission,member\na,b\n", encoding="utf-8")

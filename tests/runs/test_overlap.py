@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,7 +14,7 @@ from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.ids import IdMap
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.datasets.base import Dataset, Template
-from recsys_lib.runs.overlap import compare_submissions
+from recsys_lib.runs.overlap import compare_submissions, submission_file
 from recsys_lib.runs.submission import write_submission
 
 #                  user 0     user 1  user 2: five rows; item 0 chosen three times, item 1 twice
@@ -141,6 +143,22 @@ def test_a_submission_is_found_by_the_name_of_its_run(tmp_path):
     words = "no file 2026-mina-ease-9z to compare; did you mean '2026-mina-ease-1a2b'. Runs that wrote one: 2026-mina-ease-1a2b"
     with pytest.raises(FileNotFoundError, match=words):
         compare_submissions("2026-mina-ease-9z", AFTER, DATASET, [tmp_path / "team"])
+    with pytest.raises(FileNotFoundError, match="no file mmm"):
+        submission_file(300 * "m", [tmp_path / "team"])
+
+
+def test_whether_a_file_can_be_compared_is_known_before_the_other_is_made(tmp_path):
+    path = tmp_path / "old.csv"
+    BEFORE.to_csv(path, index=False)
+    assert submission_file(path, (), DATASET) == path
+    no_contest = replace(DATASET, template=None)
+    assert submission_file(path, (), no_contest, 2) == path
+    with pytest.raises(ValueError, match=r"the earlier submission \(old.csv\) has 2 items a user, the new one 3"):
+        submission_file(path, (), no_contest, 3)
+    BEFORE[BEFORE["user"] != "u3"].to_csv(path, index=False)
+    assert submission_file(path) == path, "of whatever contest"
+    with pytest.raises(ValueError, match=r"the earlier submission \(old.csv\) lacks 1 of the other's, e.g. 'u3'"):
+        submission_file(path, (), DATASET)
 
 
 def test_the_command_tells_all_of_it(tmp_path, capsys):
