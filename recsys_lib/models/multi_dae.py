@@ -80,10 +80,10 @@ class UserRows:
 
 
 @dataclass(frozen=True)
-class OutputSide:
-    """What every user is scored against: (n_items, widths[0]) of the features, and the output's weight and bias."""
+class ItemSide:
+    """What all users share: the first layer's rows and the output's weight and bias, (n_items, ...) each."""
 
-    of_items: Tensor | None
+    first: Tensor
     weight: Tensor
     bias: Tensor
 
@@ -220,11 +220,11 @@ class MultiDAE(Autoencoder):
         self.side.swap(user=user, item=item)
         self.wide.swap(user=user, item=item)
         self._put_features()
-        self._output_side = None
+        self._item_side = None
 
     def _forget(self) -> None:
         """Of what was made once: the weights may be others now."""
-        self._output_side: OutputSide | None = None
+        self._item_side: ItemSide | None = None
         self._user_map.forget()
 
     # ---- learning
@@ -234,23 +234,23 @@ class MultiDAE(Autoencoder):
         self.known_items.copy_(torch.from_numpy(train.item_counts > 0))
         self.loss_weights = loss_weights(train, self.config.loss_popularity_power, self.device)
         self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
-        self._output_side = None
+        self._item_side = None
         self._user_map.prepare(train)
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
-        hidden = self._hidden(batch.users, batch.history, of_items)
+        hidden = self._hidden(batch.users, batch.history, self._first_rows(of_items))
         output = self._output_weight(of_items), self.output.bias
         return MultinomialLoss.apply(hidden, *output, batch.history, self.loss_weights), len(batch.history)
 
     # ---- scoring
 
     def item_vectors(self) -> tuple[Tensor, Tensor]:
-        side = self._output_once()
+        side = self._items_once()
         return side.weight, side.bias if self.discount is None else side.bias - self.discount
 
     def user_vectors(self, users: Tensor, history: History) -> Tensor:
-        return self._hidden(users, history, self._output_once().of_items)
+        return self._hidden(users, history, self._items_once().first)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         # who was trained with hidden histories needs none
@@ -263,26 +263,26 @@ class MultiDAE(Autoencoder):
         scores = self.score(users, history)
         return torch.softmax(scores, 1, out=scores).mul_(history.lengths[:, None])
 
-    def _output_once(self) -> OutputSide:
-        if self._output_side is None or self.training:
+    def _items_once(self) -> ItemSide:
+        if self._item_side is None or self.training:
             with torch.inference_mode(False), torch.no_grad():  # kept: whoever asks next may want gradients of his own
-                self._output_side = self._make_output_side()
-        return self._output_side
+                self._item_side = self._make_item_side()
+        return self._item_side
 
-    def _make_output_side(self) -> OutputSide:
+    def _make_item_side(self) -> ItemSide:
         of_items = self._of_item_features()
-        side = OutputSide(of_items, self._output_weight(of_items), self.output.bias)
+        side = ItemSide(self._first_rows(of_items), self._output_weight(of_items), self.output.bias)
         n_known = int(self.known_items.sum())
         new_ones = self.wide.item.width and 2 <= n_known < len(self.known_items) and not self.training
         return self._with_new_items(side) if new_ones else side
 
-    def _with_new_items(self, side: OutputSide) -> OutputSide:
+    def _with_new_items(self, side: ItemSide) -> ItemSide:
         """Rows of the output for items that nobody chose: as learned, they say no more than that."""
         learned = torch.cat([side.weight, side.bias[:, None]], 1)
         new, mapped, left_out = vectors_of_new_items(self.wide.item, self.known_items, learned)
         users = some(self.known_users, _JUDGES)
         history = self._history.take(users)
-        hidden = self._hidden(users, history, side.of_items)
+        hidden = self._hidden(users, history, side.first)
         hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)
         seen = torch.zeros(len(users), len(learned), dtype=torch.bool, device=self.device)
         seen[history.rows, history.items] = True
@@ -292,7 +292,7 @@ class MultiDAE(Autoencoder):
         weight[new], bias[new] = mapped[:, :-1], mapped[:, -1]
         if len(mapped_scores):
             bias[new] += learned_scores.logsumexp(0) - mapped_scores.logsumexp(0)
-        return OutputSide(side.of_items, weight, bias)
+        return ItemSide(side.first, weight, bias)
 
     def _of_item_features(self) -> Tensor | None:
         """(n_items, widths[0]): what each item's features add to its embedding."""
@@ -301,17 +301,19 @@ class MultiDAE(Autoencoder):
     def _output_weight(self, of_items: Tensor | None) -> Tensor:
         return self.output.weight if of_items is None or not self.config.tie_features else self.output.weight + of_items
 
-    def _hidden(self, users: Tensor, history: History, of_items: Tensor | None) -> Tensor:
-        """(B, widths[-1]): all layers but the output."""
-        return self._after_first(self._first(users, history, of_items))
+    def _first_rows(self, of_items: Tensor | None) -> Tensor:
+        return self.item_embeddings if of_items is None else self.item_embeddings + of_items
 
-    def _first(self, users: Tensor, history: History, of_items: Tensor | None) -> Tensor:
+    def _hidden(self, users: Tensor, history: History, rows: Tensor) -> Tensor:
+        """(B, widths[-1]): all layers but the output."""
+        return self._after_first(self._first(users, history, rows))
+
+    def _first(self, users: Tensor, history: History, rows: Tensor) -> Tensor:
         """(B, widths[0]): the first layer, before its tanh."""
         keep = None
         if self.config.hide_history and self.training:
             keep = torch.rand(len(users), device=self.device) >= self.config.hide_history
-        embeddings = self.item_embeddings if of_items is None else self.item_embeddings + of_items
-        hidden = self._embedded(history, embeddings, self.config.dropout, keep)
+        hidden = self._embedded(history, rows, self.config.dropout, keep)
         if self.user_weights is not None:
             hidden = hidden + self.user_features[users] @ self.user_weights
         return hidden + self.first_bias

@@ -70,7 +70,7 @@ class MultiVAE(MultiDAE):
 
     def loss(self, batch: AnnealedRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
-        mean, log_variance = self._encoded(self._first(batch.users, batch.history, of_items))
+        mean, log_variance = self._encoded(self._first(batch.users, batch.history, self._first_rows(of_items)))
         code = mean + torch.exp(log_variance / 2) * torch.randn_like(mean) if self.training else mean
         output = self._output_weight(of_items), self.output.bias
         likelihood = MultinomialLoss.apply(self._decoded(code), *output, batch.history, self.loss_weights)

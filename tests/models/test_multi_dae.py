@@ -406,8 +406,8 @@ def test_one_known_item_is_too_few_for_a_map(market_catalogue):
 
 def test_what_all_users_are_scored_against_is_made_once_and_anew_where_it_changes(market_catalogue, some):
     model = with_features(market_catalogue, some, features="item").eval()
-    side = model._output_once()
-    assert model._output_once() is side
+    side = model._items_once()
+    assert model._items_once() is side
     for change in (
         lambda: model.set_features(item=market_catalogue.item_features),
         lambda: model.load_state_dict(model.state_dict()),
@@ -416,13 +416,13 @@ def test_what_all_users_are_scored_against_is_made_once_and_anew_where_it_change
         lambda: model.to("cpu"),
     ):
         change()
-        other = model._output_once()
-        assert other is not side and model._output_once() is other and torch.equal(other.weight, side.weight)
+        other = model._items_once()
+        assert other is not side and model._items_once() is other and torch.equal(other.weight, side.weight)
         side = other
-    assert model.eval()._output_once() is side, "nothing changed"
+    assert model.eval()._items_once() is side, "nothing changed"
     model.train()
-    assert model._output_once() is not model._output_once()
-    assert torch.equal(model._output_once().bias, model.output.bias), "while it learns there are no new items"
+    assert model._items_once() is not model._items_once()
+    assert torch.equal(model._items_once().bias, model.output.bias), "while it learns there are no new items"
 
 
 def test_scores_asked_without_gradients_do_not_spoil_those_with_and_the_kept_side_has_no_graph(market_catalogue, some):
@@ -435,7 +435,7 @@ def test_scores_asked_without_gradients_do_not_spoil_those_with_and_the_kept_sid
         assert torch.equal(model.score(users, history).detach(), before)
         model.set_features(item=market_catalogue.item_features)
         model.score(users, history)
-        assert not model._output_once().weight.requires_grad
+        assert not model._items_once().weight.requires_grad
 
 
 # ---- newcomers
