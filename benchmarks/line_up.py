@@ -137,7 +137,7 @@ def _judged(runs: dict[str, RunFolder], dataset: Dataset, split: Split, metric: 
 def _by_activity(reports: dict[str, Report], metric: str) -> dict[str, Any]:
     """Fifths of the users by how much was seen of them: its least rows, every model's mean, and VAE minus DAE with its error.
 
-    Of fewer than ten users nothing is said.
+    Of fewer than ten users nothing is said: an error wants two in each.
     """
     first = next(iter(reports.values()))
     if len(first.users) < 2 * len(SHARES):
@@ -214,7 +214,7 @@ def markdown(results: list[dict[str, Any]]) -> str:
         f"Blend minus the model that was best on validation ({bests}): {blend['minus_best']:+.4f} ± {blend['error_best']:.4f}"
         f"{_mark(blend['minus_best'], blend['error_best'])} ({blend['minus_best'] / max(blend['error_best'], 1e-12):.1f} errors).",
     ]
-    if first["by_activity"]:
+    if all(result["by_activity"] for result in results):
         lines += ["", *_activity_table(results)]
     return "\n".join(lines) + "\n"
 
@@ -303,8 +303,8 @@ def _short(names: list[str]) -> list[str]:
         told = {one: value for one, value in values.items() if one not in first}
         told = told or {one: value for one, value in values.items() if value != first[one]}
         label = model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())])
-        short.append(name if label in short else label)
-    return short
+        short.append(label)
+    return short if len(set(short)) == len(short) else names
 
 
 def _apart(values: np.ndarray, gap: float, highest: float) -> np.ndarray:

@@ -209,7 +209,7 @@ user_explorer(final if SUBMIT else load_model(comparison.best, dataset, split), 
 
 # %%
 print(f"what validation said of {comparison.best.model}: recall@{K} {comparison.validation:.4f}")
-team_runs = ws.publish_to or ws.runs_dir  # a view-only member writes in a folder of one's own; both logs are read
+team_runs = ws.publish_to or ws.runs_dir  # a view-only member writes in a folder of their own; both logs are read
 board = board_of(*ws.runs_dirs)
 print(board.sentence)
 if len(board.log):

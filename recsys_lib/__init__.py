@@ -52,7 +52,7 @@ _HOMES = {
     "refit": "runs.trained",
     "runs_to_compare": "runs.compared",
     "sample_candidates": "data.candidates",
-    "template_of": "runs.compared",
+    "template_of": "datasets.base",
     "temporal_holdout": "data.splits",
     "submission_file": "runs.overlap",
     "train_config": "training.config",

@@ -108,6 +108,11 @@ def _joined(table: FeatureTable, further: FeatureTable | None) -> FeatureTable:
     return table if len(features) == len(table) and not further else FeatureTable(table.n_rows, features)
 
 
+def template_of(dataset: Dataset, k: int) -> Template:
+    """The contest's template; for data without a contest, k items for every user, in the order of the catalogue."""
+    return dataset.template or Template("user_id", "item_id", np.arange(dataset.catalogue.n_users, dtype=np.int32), k)
+
+
 def item_names(dataset: Dataset) -> dict[Any, str]:
     """External item id -> title, from the raw table that has one; empty where there is none (job postings have no title)."""
     for table in dataset.tables.values():

@@ -37,7 +37,7 @@ from torch import Tensor
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some_of, vectors_of_new_items
 from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers, divisors
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
@@ -116,7 +116,7 @@ class EASE(Recommender):
     def _add_new_items(self, known: Tensor) -> None:
         """Columns of B for items that nobody chose."""
         new, mapped, left_out = vectors_of_new_items(self.side.item, known, self.weights.T)
-        users = some(self.known_users, _JUDGES)
+        users = some_of(self.known_users, _JUDGES)
         asked = self._train.history(self.device).take(users)
         seen = torch.zeros(len(users), len(known), dtype=torch.bool, device=self.device)
         seen[asked.rows, asked.items] = True

@@ -33,7 +33,7 @@ from torch.nn import functional as F
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some_of, vectors_of_new_items
 from recsys_lib.models.popularity_correction import LOSS_HELP, SCORE_HELP, check_powers, logit_discount, loss_weights
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
@@ -280,7 +280,7 @@ class MultiDAE(Autoencoder):
         """Rows of the output for items that nobody chose: as learned, they say no more than that."""
         learned = torch.cat([side.weight, side.bias[:, None]], 1)
         new, mapped, left_out = vectors_of_new_items(self.wide.item, self.known_items, learned)
-        users = some(self.known_users, _JUDGES)
+        users = some_of(self.known_users, _JUDGES)
         history = self._history.take(users)
         hidden = self._hidden(users, history, side.first)
         hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)

@@ -257,7 +257,7 @@ class NCF(Recommender):
         return self._user_map.scores(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
-        scores = self.score_roughly(users, history)  # averages of thousands of users need no last digit
+        scores = self.score_roughly(users, history)  # averages of hundreds of users need no last digit
         # With so many negatives drawn for a row, the odds are in proportion to rows.
         return torch.sigmoid(self.score(users, history) if scores is None else scores)
 

@@ -34,8 +34,8 @@ class MapOfUsers:
     Args:
         vectors: of all users. expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits:
             averages of logits are not those of probabilities.
-        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product; all users are
-            cheap then.
+        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product; a row of a user
+            is cheap then, so all known users are learned from.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class MapOfUsers:
             known = torch.from_numpy(self._train.user_counts > 0).to(device)
             through = self._through()
             n = len(known) if through is not None else max(_ROWS_A_COLUMN * self.vectors.width, _FEWEST)
-            known = some(known, n).sort().values
+            known = some_of(known, n).sort().values
             if len(known) > 1:
                 history = self._train.history(device)
                 blocks = (self._expected(part, history.take(part)) for part in known.split(_BLOCK))
@@ -105,8 +105,8 @@ def overrated(scores: Tensor, left_out: Tensor, seen: Tensor) -> tuple[Tensor, T
     return scores[there], left_out[there]
 
 
-def some(known: Tensor, most: int) -> Tensor:
-    """(n,) indexes of known users or items: all, or `most` of them, the same ones every time."""
+def some_of(known: Tensor, most: int) -> Tensor:
+    """(n,) indexes of known users: all, or `most` of them, the same ones every time."""
     there = torch.nonzero(known).flatten()
     generator = torch.Generator().manual_seed(0)
     return there[torch.randperm(len(there), generator=generator)[:most].to(there.device)]

@@ -56,13 +56,15 @@ def ridge(features: Tensor, targets: Iterable[Tensor], through: Tensor | None = 
     values = values.clamp(min=0)
     turned = inputs @ vectors  # (n, D), its columns sum to 0
     with_ones = torch.cat([turned, turned.new_ones(len(turned), 1)], 1)  # the last column adds up the targets
-    sums, sketches, directions, start = 0.0, [], None, 0
+    sums, sketches, directions, start = None, [], None, 0
     for block in targets:
         if directions is None:
             directions = _directions(block if through is None else through)
             directions = directions if through is None else through @ directions
+            sums = block.new_zeros(with_ones.shape[1], block.shape[1])
         part = with_ones[start : start + len(block)].to(block.dtype)
-        sums, start = sums + part.T @ block, start + len(block)
+        sums.addmm_(part.T, block)  # in place: it is as large as a block
+        start += len(block)
         sketches.append(block @ directions)
     sums = sums if through is None else sums @ through
     projected, mean, sketch = sums[:-1], sums[-1] / start, torch.cat(sketches).double()

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from recsys_lib.data.splits import Split
-from recsys_lib.datasets.base import Dataset, Template
+from recsys_lib.datasets.base import Dataset
 from recsys_lib.display.plots import Plot, list_overlap, model_comparison, recall_by_group
 from recsys_lib.evaluation.compare import compare, overlap
 from recsys_lib.evaluation.evaluator import Evaluator, Report, cut_offs
@@ -218,11 +218,6 @@ def finish_evaluation(
         seconds_evaluation=sum(report.seconds for report in comparison.reports.values()),
         **identity(comparison.dataset, comparison.split),
     )
-
-
-def template_of(dataset: Dataset, k: int) -> Template:
-    """The contest's template; for data without a contest, k items for every user, in the order of the catalogue."""
-    return dataset.template or Template("user_id", "item_id", np.arange(dataset.catalogue.n_users, dtype=np.int32), k)
 
 
 def _on_validation(run: RunFolder, metric: str) -> float:

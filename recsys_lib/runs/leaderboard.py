@@ -324,16 +324,17 @@ class LeaderboardReport:
 
 
 def board_of(*folders: str | Path) -> LeaderboardReport:
-    """The report of all these folders' leaderboard.csv, for the end of a notebook; of one that cannot be read a line says why.
+    """The report of these folders' leaderboard.csv, for the end of a notebook; of one that cannot be read a line says why.
 
-    A view-only member keeps a log in a folder of one's own, beside the team's.
+    A view-only member keeps a log in a folder of their own, beside the team's. Of one row in two logs the first folder's
+    scores count.
     """
     logs = []
     for folder in folders:
         try:
             logs.append(read_leaderboard(folder))
         except (OSError, ValueError) as error:  # a Drive that is gone, a file damaged by hand
-            print(f"{FILE} cannot be read: {error}")
+            print(f"{Path(folder) / FILE} cannot be read: {error}")
     return leaderboard_report(_joined(logs))
 
 

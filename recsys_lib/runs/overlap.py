@@ -9,7 +9,7 @@ users with other items can move it.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -20,9 +20,8 @@ import pandas as pd
 
 from recsys_lib.data.columns import ENCODINGS, Column, read_table
 from recsys_lib.data.names import did_you_mean
-from recsys_lib.datasets.base import Dataset, item_names
+from recsys_lib.datasets.base import Dataset, item_names, template_of
 from recsys_lib.evaluation.evaluator import POPULARITIES, by_rows_seen, popularity_of_items
-from recsys_lib.runs.compared import template_of
 
 FILE = "submission.csv"
 CUTS = (1, 3, 5, 10, 20, 50)  # of overlap, as far as the lists go
@@ -188,25 +187,29 @@ def submission_file(
     """A submission by its file, or by the name of the run that wrote it.
 
     Args:
-        dataset, k: also see, before a new submission is made, that the two can be compared: it has k items for each user
-            who is asked for (the contest's own k, where there is a template).
+        dataset, k: also see, before a new submission is made, that it will have the same users and k items each; where
+            there is a template, those of the template. 0: of any length.
     Raises:
         FileNotFoundError: there is neither.
         ValueError: given a data set, as compare_submissions.
     """
     path = _found_file(Path(given), runs_dirs)
     if dataset is not None:
-        label, template = _label("the earlier submission", path, runs_dirs), template_of(dataset, k)
+        label = _label("the earlier submission", path, runs_dirs)
         users, lists = _lists(path, label, dataset)
-        _check_comparable(dataset, (label, users, lists.shape[1]), ("the new one", np.sort(template.users), template.k))
+        template = template_of(dataset, k or lists.shape[1])
+        _check_comparable(dataset, (label, users, lists.shape[1]), ("the new one", template.users, template.k))
     return path
 
 
 def _found_file(given: Path, runs_dirs: Sequence[str | Path]) -> Path:
     for path in (given, *(Path(folder) / given / FILE for folder in runs_dirs)):
-        with contextlib.suppress(OSError):  # a text that is too long for a name
+        try:
             if path.is_file():
                 return path
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:  # then it is no file
+                raise
     written = sorted({path.parent.name for folder in runs_dirs for path in Path(folder).glob(f"*/{FILE}")})
     runs = f"Runs that wrote one: {', '.join(written[-5:]) or 'none yet'}" if runs_dirs else f"03_evaluate writes {FILE} into its run folder"
     raise FileNotFoundError(f"no file {given.name} to compare{did_you_mean(given.name, written)} {runs}")
@@ -216,9 +219,9 @@ def _label(which: str, path: Path, runs_dirs: Sequence[str | Path]) -> str:
     return f"{which} ({path.parent.name if path.name == FILE and runs_dirs else path.name})"
 
 
-def _check_comparable(dataset: Dataset, *submissions: tuple[str, np.ndarray, int]) -> None:
-    """Label, users and k of two. Raises: ValueError."""
-    (first, users, k), (second, others, other_k) = submissions
+def _check_comparable(dataset: Dataset, one: tuple[str, np.ndarray, int], other: tuple[str, np.ndarray, int]) -> None:
+    """Label, users and k of two submissions. Raises: ValueError."""
+    (first, users, k), (second, others, other_k) = one, other
     for label, missing in ((first, np.setdiff1d(others, users)), (second, np.setdiff1d(users, others))):
         if len(missing):
             example = dataset.catalogue.users.ids_of(missing[:1])[0]

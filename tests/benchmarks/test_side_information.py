@@ -2,6 +2,7 @@
 
 import json
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -108,6 +109,25 @@ def test_features_that_tell_the_market_help_newcomers(measured):
     table = summary(results_of(measured)).set_index(["model", "variant", "task", "figure"])
     row = table.loc[("ease regularisation=10", "user", "newcomers", "cold users")]
     assert row["difference"] > 0 and row["value"] > 0.2
+
+
+def test_an_evaluation_is_timed_anew_until_the_time_is_up(monkeypatch):
+    now, made = [0.0], []
+    monkeypatch.setattr(module.time, "perf_counter", lambda: now[0])
+    monkeypatch.setattr(module, "TIMED_S", 10.0)
+
+    class Model:
+        def prepare(self, train, generator):
+            made.append("prepared")
+            now[0] += 2
+
+    class Judge:
+        def evaluate(self, model):
+            made.append("evaluated")
+            now[0] += [3, 1, 2][made.count("evaluated") - 1]
+
+    assert module._timed(Judge(), Model(), SimpleNamespace(train=None), seed=0) == 2
+    assert made == ["prepared", "evaluated"] * 3
 
 
 def test_what_is_in_the_file_is_not_run_again(data, tmp_path, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import newcomers
-from recsys_lib.models.newcomers import MapOfUsers, overrated, some, vectors_of_new_items
+from recsys_lib.models.newcomers import MapOfUsers, overrated, some_of, vectors_of_new_items
 from recsys_lib.models.side_information import SideVectors
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
 
@@ -184,9 +184,9 @@ def test_the_cells_that_count_are_those_that_would_reach_a_list(n_items):
 
 def test_some_are_known_ones_drawn_once_and_always_the_same():
     known = torch.arange(100) % 2 == 0
-    assert sorted(some(known, 50).tolist()) == sorted(some(known, 1000).tolist()) == list(range(0, 100, 2))
+    assert sorted(some_of(known, 50).tolist()) == sorted(some_of(known, 1000).tolist()) == list(range(0, 100, 2))
     state = torch.get_rng_state()
-    nine = some(known, 9)
+    nine = some_of(known, 9)
     assert len(set(nine.tolist())) == 9 and bool(known[nine].all())
-    assert torch.equal(some(known, 9), nine) and torch.equal(torch.get_rng_state(), state)
-    assert len(some(torch.zeros(5, dtype=torch.bool), 9)) == 0
+    assert torch.equal(some_of(known, 9), nine) and torch.equal(torch.get_rng_state(), state)
+    assert len(some_of(torch.zeros(5, dtype=torch.bool), 9)) == 0

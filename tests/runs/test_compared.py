@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from recsys_lib.data.splits import leave_one_out
-from recsys_lib.datasets.base import Dataset, Template
+from recsys_lib.datasets.base import Dataset, Template, template_of
 from recsys_lib.evaluation.evaluator import Evaluator
 from recsys_lib.models import build_model
-from recsys_lib.runs.compared import compare_runs, finish_evaluation, keep_evaluation, runs_to_compare, template_of
+from recsys_lib.runs.compared import compare_runs, finish_evaluation, keep_evaluation, runs_to_compare
 from recsys_lib.runs.folder import RunFolder
 from recsys_lib.runs.trained import data_fingerprint, finish_training, load_model
 from recsys_lib.training.config import train_config
