@@ -256,3 +256,12 @@ class History:
             return torch.sparse.mm(self.matrix(n_items), weights)
         # On a CPU the sparse product first copies all of `weights`, at every call; adding up its rows does not.
         return torch.nn.functional.embedding_bag(self.items, weights, self.indptr, mode="sum", include_last_offset=True)
+
+    def times_transposed(self, weights: torch.Tensor, n_items: int) -> torch.Tensor:
+        """The transposed (n_items, B) of ones and zeros times (B, m) weights: (n_items, m), sums over who has the item."""
+        import torch
+
+        by_item = torch.argsort(self.items, stable=True)  # added up in one order: the same digits twice, on a GPU too
+        indptr = torch.zeros(n_items + 1, dtype=torch.int64, device=self.items.device)
+        torch.cumsum(torch.bincount(self.items, minlength=n_items), 0, out=indptr[1:])
+        return torch.nn.functional.embedding_bag(self.rows[by_item], weights, indptr, mode="sum", include_last_offset=True)

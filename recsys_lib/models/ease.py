@@ -74,7 +74,7 @@ class EASE(Recommender):
     def __init__(self, catalogue, config: EASEConfig) -> None:
         super().__init__(catalogue, config)
         self.side = SideInformation(catalogue, config.features, WIDEST)
-        self._user_map = MapOfUsers(self.side.user, self._chosen, through=lambda: self.weights)
+        self._user_map = MapOfUsers(self.side.user, through=lambda: self.weights)
 
     @property
     def uses_features(self) -> frozenset[str]:
@@ -125,12 +125,6 @@ class EASE(Recommender):
         trust = float(learned_scores.sum() / mapped_scores.sum().clamp(min=1e-12)) if len(mapped_scores) else 1.0
         self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
         self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself
-
-    def _chosen(self, users: Tensor, history: History) -> Tensor:
-        """(B, n_items) of ones and zeros: the scores are this times B."""
-        chosen = torch.zeros(len(users), self.catalogue.n_items, device=users.device)
-        chosen[history.rows, history.items] = 1
-        return chosen
 
     def score(self, users: Tensor, history: History) -> Tensor:
         return history.times(self.weights)  # (B, n_items)

@@ -34,15 +34,15 @@ class MapOfUsers:
     Args:
         vectors: of all users. expected: (B,) users and their histories -> (B, n_items), on the scale of rows, not of logits:
             averages of logits are not those of probabilities.
-        through: gives (m, n_items) where `expected` gives (B, m), and what is expected is their product; a row of a user
-            is cheap then, so all known users are learned from.
+        through: in place of `expected`, gives the (n_items, n_items) by which a history is multiplied. That is cheap, so
+            all known users are learned from.
     """
 
     def __init__(
         self,
         vectors: SideVectors,
-        expected: Callable[[Tensor, History], Tensor],
-        through: Callable[[], Tensor] = lambda: None,
+        expected: Callable[[Tensor, History], Tensor] | None = None,
+        through: Callable[[], Tensor] | None = None,
     ) -> None:
         self.vectors, self._expected, self._through = vectors, expected, through
         self._train: Interactions | None = None
@@ -60,14 +60,16 @@ class MapOfUsers:
         """False where there are no features, nothing was learned yet, or fewer than two users are known."""
         if self.ridge is None and self.vectors.width and self._train is not None:
             known = torch.from_numpy(self._train.user_counts > 0).to(device)
-            through = self._through()
-            n = len(known) if through is not None else max(_ROWS_A_COLUMN * self.vectors.width, _FEWEST)
+            n = max(_ROWS_A_COLUMN * self.vectors.width, _FEWEST) if self._through is None else len(known)
             known = some_of(known, n).sort().values
             if len(known) > 1:
                 history = self._train.history(device)
-                blocks = (self._expected(part, history.take(part)) for part in known.split(_BLOCK))
                 # From the features that it was built with: values that are swapped later are asked, not learned from.
-                self.ridge = ridge(self.vectors.rows(known, first=True), blocks, through)
+                features = self.vectors.rows(known, first=True)
+                if self._through is None:
+                    self.ridge = ridge(features, (self._expected(part, history.take(part)) for part in known.split(_BLOCK)))
+                else:
+                    self.ridge = ridge(features, history.take(known), self._through())
         return self.ridge is not None
 
     def scores(self, users: Tensor) -> Tensor | None:

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from recsys_lib.data.interactions import History
+
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
+_BLOCK = 1024  # histories multiplied at once: dense ones take n_items cells each
 _SKETCH = 64  # columns in which errors are measured, when there are more
 
 
@@ -45,10 +48,10 @@ class Ridge:
         return targets - (targets - self(features)) / (1 - self.hat)[:, None]
 
 
-def ridge(features: Tensor, targets: Iterable[Tensor], through: Tensor | None = None) -> Ridge:
+def ridge(features: Tensor, targets: Iterable[Tensor] | History, through: Tensor | None = None) -> Ridge:
     """Fit (n, D) features to (n, d) targets, which come in blocks of rows and are never held together; n at least 2.
 
-    through: (m, d) where the targets are the blocks (n, m) times it: W is linear in the targets, so it need not be done row by row.
+    through: (m, d) where the targets are n histories times it: W is linear in the targets, so they need not be made.
     """
     centre = features.mean(0)
     inputs = (features - centre).double()
@@ -56,29 +59,37 @@ def ridge(features: Tensor, targets: Iterable[Tensor], through: Tensor | None = 
     values = values.clamp(min=0)
     turned = inputs @ vectors  # (n, D), its columns sum to 0
     with_ones = torch.cat([turned, turned.new_ones(len(turned), 1)], 1)  # the last column adds up the targets
-    sums, sketches, directions, start = None, [], None, 0
-    for block in targets:
-        if directions is None:
-            directions = _directions(block if through is None else through)
-            directions = directions if through is None else through @ directions
-            sums = block.new_zeros(with_ones.shape[1], block.shape[1])
-        part = with_ones[start : start + len(block)].to(block.dtype)
-        sums.addmm_(part.T, block)  # in place: it is as large as a block
-        start += len(block)
-        sketches.append(block @ directions)
-    sums = sums if through is None else sums @ through
-    projected, mean, sketch = sums[:-1], sums[-1] / start, torch.cat(sketches).double()
+    if through is None:
+        sums, sketch = _added_up(with_ones, targets)
+    else:
+        sums = targets.times_transposed(with_ones.to(through.dtype), len(through)).T @ through
+        directions, rows = through @ _directions(through), torch.arange(len(targets), device=features.device)
+        sketch = torch.cat([targets.take(part).times(directions) for part in rows.split(_BLOCK)])
+    n = len(features)
+    projected, mean, sketch = sums[:-1], sums[-1] / n, sketch.double()
     sketch -= sketch.mean(0)
     found, variance = turned.T @ sketch, float(sketch.square().sum())
     squares, errors, hats = turned.square(), [], []
     for strength in STRENGTHS:
-        hats.append((squares @ (1 / (values + strength)) + 1 / start).clamp(max=1 - 1e-6))  # the mean is fitted too
+        hats.append((squares @ (1 / (values + strength)) + 1 / n).clamp(max=1 - 1e-6))  # the mean is fitted too
         residual = sketch - turned @ (found / (values + strength)[:, None])
         errors.append(float((residual / (1 - hats[-1])[:, None]).square().sum()))
     best = min(range(len(errors)), key=errors.__getitem__)
     weights = vectors.to(mean.dtype) @ (projected / (values + STRENGTHS[best])[:, None].to(mean.dtype))
     explained = 1 - errors[best] / variance if variance else 0.0
     return Ridge(centre, weights, mean, hats[best].to(mean.dtype), STRENGTHS[best], explained)
+
+
+def _added_up(rows: Tensor, targets: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
+    """(n, m) rows and (n, d) targets in blocks: (m, d) rows' T, and (n, s) the targets in s directions."""
+    sums, sketches, directions, start = None, [], None, 0
+    for block in targets:
+        if directions is None:
+            directions, sums = _directions(block), block.new_zeros(rows.shape[1], block.shape[1])
+        sums.addmm_(rows[start : start + len(block)].to(block.dtype).T, block)  # in place: it may be as large as a block
+        start += len(block)
+        sketches.append(block @ directions)
+    return sums, torch.cat(sketches)
 
 
 def _directions(block: Tensor) -> Tensor:

@@ -192,3 +192,6 @@ def test_history_times_is_the_matrix_product(n_items):
     weights = torch.randn(n_items, 3, generator=torch.Generator().manual_seed(0))
     expected = log.user_items().toarray() @ weights.numpy()
     np.testing.assert_allclose(log.history().times(weights).numpy(), expected, rtol=1e-6)
+    of_users = torch.randn(4, 3, generator=torch.Generator().manual_seed(1))
+    expected = log.user_items().toarray().T @ of_users.numpy()
+    np.testing.assert_allclose(log.history().times_transposed(of_users, n_items).numpy(), expected, rtol=1e-6)

@@ -9,6 +9,7 @@ import torch
 from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import newcomers
+from recsys_lib.models import ridge as ridge_module
 from recsys_lib.models.newcomers import MapOfUsers, overrated, some_of, vectors_of_new_items
 from recsys_lib.models.side_information import SideVectors
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
@@ -98,9 +99,9 @@ def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkey
         asked.extend(users.tolist())
         return asked_of(side)(users, history)
 
-    def asked_by(**of_the_map):
+    def asked_by():
         asked.clear()
-        scores = MapOfUsers(side, expected, **of_the_map)
+        scores = MapOfUsers(side, expected)
         scores.prepare(log)
         return scores.scores(torch.tensor([0, 4]))
 
@@ -117,8 +118,25 @@ def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkey
     monkeypatch.setattr(newcomers, "_FEWEST", 200)
     asked_by()
     assert len(asked) == 200
-    # whose rows are cheap are all asked
-    assert torch.allclose(asked_by(through=lambda: torch.eye(6)), everybody, rtol=1e-3, atol=1e-3) and len(asked) == 300
+
+
+@pytest.mark.parametrize(("n_items", "block"), [(6, 1024), (200, 1024), (200, 50)])  # dense and sparse histories
+def test_where_histories_are_multiplied_all_known_users_are_learned_from(monkeypatch, n_items, block):
+    monkeypatch.setattr(newcomers, "_FEWEST", 50)
+    monkeypatch.setattr(ridge_module, "_BLOCK", block)
+    side, _, rows = sides(n=400, d=3)
+    known = torch.arange(400) % 4 > 0
+    log = log_of(known.numpy(), n_items)
+    factor = torch.randn(n_items, n_items, generator=torch.Generator().manual_seed(0))
+    scores = MapOfUsers(side, through=lambda: factor)
+    scores.prepare(log)
+    x, chosen = rows[known.numpy()], log.user_items().toarray()[known.numpy()]
+    scores.fit("cpu")
+    wanted = plain_ridge(x, chosen @ factor.double().numpy(), scores.ridge.strength)
+    assert scores.scores(torch.tensor([0, 3, 4])).numpy() == pytest.approx(wanted(rows[[0, 3, 4]]), rel=1e-3, abs=1e-3)
+    # and of the strength: the same rows, made and given in blocks
+    made = ridge_module.ridge(torch.from_numpy(x).float(), [torch.from_numpy(chosen).float() @ factor])
+    assert scores.ridge.strength == made.strength and scores.ridge.explained == pytest.approx(made.explained, abs=1e-4)
 
 
 def test_swapped_features_go_through_the_map_that_was_fitted_before():
