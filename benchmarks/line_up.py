@@ -302,8 +302,7 @@ def _short(names: list[str]) -> list[str]:
         # Where it has options that the first one lacks, these say enough.
         told = {one: value for one, value in values.items() if one not in first}
         told = told or {one: value for one, value in values.items() if value != first[one]}
-        label = model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())])
-        short.append(label)
+        short.append(model if first is values else " ".join([model, *(f"{one}={value}" for one, value in told.items())]))
     return short if len(set(short)) == len(short) else names
 
 
