@@ -308,6 +308,8 @@ def _of(n: int, total: int) -> str:
 
 
 def _shown(table: pd.DataFrame, **formats: str) -> str:
+    if not len(table):
+        return "nothing"  # pandas would print "Empty DataFrame" and its columns
     formatters = {name: formats[name].format for name in formats if name in table}
     formatters |= {name: "{:,d}".format for name in table if name not in formats and pd.api.types.is_integer_dtype(table[name])}
     return table.to_string(index=False, formatters=formatters)
