@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import torch
 
 from benchmarks.quality import ModelSpec
 from recsys_lib.data.files import write_text
@@ -94,7 +93,7 @@ def _measure(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed:
         model = build_model(spec.name, dataset.catalogue, seed=seed, **spec.model_options | {"features": variant})
         record = Trainer(spec.train_config(metric, seed)).fit(model, split.train, validate)
         report = judge.evaluate(model)
-        seconds = _timed(judge, model, split, seed)
+        seconds = _timed(judge, model)
         values = {metric: (report.users, report.values[metric])} | report.slices(k)
         if among_new is not None:
             of_new = among_new.evaluate(model)
@@ -112,16 +111,15 @@ def _measure(spec: ModelSpec, dataset: Dataset, split: Split, metric: str, seed:
         print(f"    {WORDS[variant]}: " + ", ".join(f"{name} {v.mean():.4f}" for name, (_, v) in values.items()), flush=True)
 
 
-def _timed(judge: Evaluator, model: Recommender, split: Split, seed: int) -> float:
-    """The median of evaluations, each as after an epoch: what a model makes for newcomers is made anew.
+def _timed(judge: Evaluator, model: Recommender) -> float:
+    """The median of evaluations, each as after an epoch: what is made of the weights for newcomers is made anew.
 
     A closed form makes it once, after its fit.
     """
     seconds: list[float] = []
     began = time.perf_counter()
     while not seconds or time.perf_counter() - began < TIMED_S:
-        if model.needs_training:
-            model.prepare(split.train, torch.Generator().manual_seed(seed))
+        model.train()
         started = time.perf_counter()
         judge.evaluate(model)
         seconds.append(time.perf_counter() - started)

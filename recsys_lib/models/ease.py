@@ -37,7 +37,7 @@ from torch import Tensor
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some_of, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfItems, MapOfUsers, some_of
 from recsys_lib.models.popularity_correction import SCORE_HELP, check_powers, divisors
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
@@ -75,6 +75,7 @@ class EASE(Recommender):
         super().__init__(catalogue, config)
         self.side = SideInformation(catalogue, config.features, WIDEST)
         self._user_map = MapOfUsers(self.side.user, through=lambda: self.weights)
+        self._item_map = MapOfItems(self.side.item)
 
     @property
     def uses_features(self) -> frozenset[str]:
@@ -107,30 +108,28 @@ class EASE(Recommender):
         weights = inverse.div_(-inverse.diagonal().clone()).float()
         weights.fill_diagonal_(0.0)
         self.register_buffer("weights", weights, persistent=False)
-        known = torch.from_numpy(self._train.item_counts > 0).to(self.device)
-        if self.side.item.width and 2 <= int(known.sum()) < len(known):
-            self._add_new_items(known)
+        self._add_new_items(torch.from_numpy(self._train.item_counts > 0).to(self.device))
         if self.config.score_popularity_power:  # a column an item
             self.weights /= torch.from_numpy(divisors(self._train, self.config.score_popularity_power)).float().to(self.device)
 
     def _add_new_items(self, known: Tensor) -> None:
         """Columns of B for items that nobody chose."""
-        new, mapped, left_out = vectors_of_new_items(self.side.item, known, self.weights.T)
+        self._item_map.forget()
+        if not self._item_map.fit(known, lambda items: self.weights.T[items]):
+            return
         users = some_of(self.known_users, _JUDGES)
         asked = self._train.history(self.device).take(users)
-        seen = torch.zeros(len(users), len(known), dtype=torch.bool, device=self.device)
-        seen[asked.rows, asked.items] = True
-        as_learned, as_mapped = asked.times(self.weights)[:, known], asked.times(left_out.T.contiguous())
-        learned_scores, mapped_scores = overrated(as_learned, as_mapped, seen[:, known])
-        trust = float(learned_scores.sum() / mapped_scores.sum().clamp(min=1e-12)) if len(mapped_scores) else 1.0
-        self.weights[:, new] = min(max(trust, 0.0), 1.0) * mapped.T
+        as_learned = asked.times(self.weights)[:, self._item_map.there]
+        learned, mapped = self._item_map.overrated(lambda m: asked.times(m.contiguous()), as_learned, asked)
+        trust = float(learned.sum() / mapped.sum().clamp(min=1e-12)) if len(mapped) else 1.0
+        self.weights[:, self._item_map.new] = min(max(trust, 0.0), 1.0) * self._item_map.mapped.T
         self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself
 
     def score(self, users: Tensor, history: History) -> Tensor:
         return history.times(self.weights)  # (B, n_items)
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        return self._user_map.scores(users)
+        return self._user_map.mapped(users)
 
     def can_score(self, users: Tensor, history: History) -> Tensor:
         return history.lengths > 0

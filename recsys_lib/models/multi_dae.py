@@ -16,8 +16,8 @@ Side information, all of it at 0 in the first epoch, which is then that of plain
 
 f and g are the features as vectors of length about 1 (data/vectors.py: TF-IDF and bins, truncated SVD), times a weight
 that says how fast they are learned. hide_history trains some users on their features alone, without clicks.
-Users without history are ranked by a map from their features to what is expected of known users, and items that
-nobody chose get their row of the output from a map, too (newcomers.py): neither changes a known user's scores.
+Users without history get what the first layer would see from a map of their features, and items that nobody chose
+their row of the output (newcomers.py): neither changes a known user's scores.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from torch.nn import functional as F
 from recsys_lib.data.features import FeatureTable
 from recsys_lib.data.interactions import History, Interactions
 from recsys_lib.models.base import Recommender, option
-from recsys_lib.models.newcomers import WIDEST, MapOfUsers, overrated, some_of, vectors_of_new_items
+from recsys_lib.models.newcomers import WIDEST, MapOfItems, MapOfUsers, some_of
 from recsys_lib.models.popularity_correction import LOSS_HELP, SCORE_HELP, check_powers, logit_discount, loss_weights
 from recsys_lib.models.side_information import FEATURES_HELP, SideInformation, check_choice
 
-_JUDGES = 256  # known users who say, at every evaluation, how far left-out items are misjudged
+_JUDGES = 64  # known users who say, at every evaluation, how far left-out items are misjudged
 
 
 @dataclass(frozen=True)
@@ -195,7 +195,7 @@ class MultiDAE(Autoencoder):
             raise ValueError("hide_history asks for users by their features; choose some, e.g. features='user', or leave it at 0")
         self.user_weights = self._zeros(self.side.user.width, widths[0])  # U
         self.item_weights = self._zeros(self.side.item.width, widths[0])  # V
-        self._user_map = MapOfUsers(self.wide.user, self._expected_rows)
+        self._user_map, self._item_map = MapOfUsers(self.wide.user, self._seen_by_first), MapOfItems(self.wide.item)
         self._put_features()
         self._forget()
 
@@ -220,6 +220,7 @@ class MultiDAE(Autoencoder):
         self.side.swap(user=user, item=item)
         self.wide.swap(user=user, item=item)
         self._put_features()
+        self._item_map.forget()
         self._item_side = None
 
     def _forget(self) -> None:
@@ -236,6 +237,7 @@ class MultiDAE(Autoencoder):
         self.discount = logit_discount(train, self.config.score_popularity_power, self.device)
         self._item_side = None
         self._user_map.prepare(train)
+        self._item_map.forget()
 
     def loss(self, batch: UserRows) -> tuple[Tensor, int]:
         of_items = self._of_item_features()
@@ -256,12 +258,15 @@ class MultiDAE(Autoencoder):
         # who was trained with hidden histories needs none
         return (history.lengths > 0) | (self.config.hide_history > 0)
 
+    @torch.no_grad()  # the map may have been made in inference mode
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        return self._user_map.scores(users)
+        if (first := self._user_map.mapped(users)) is None:
+            return None
+        weight, bias = self.item_vectors()
+        return torch.addmm(bias, self._after_first(first), weight.T)
 
-    def _expected_rows(self, users: Tensor, history: History) -> Tensor:
-        scores = self.score(users, history)
-        return torch.softmax(scores, 1, out=scores).mul_(history.lengths[:, None])
+    def _seen_by_first(self, users: Tensor, history: History) -> Tensor:
+        return self._first(users, history, self._items_once().first)
 
     def _items_once(self) -> ItemSide:
         if self._item_side is None or self.training:
@@ -272,26 +277,23 @@ class MultiDAE(Autoencoder):
     def _make_item_side(self) -> ItemSide:
         of_items = self._of_item_features()
         side = ItemSide(self._first_rows(of_items), self._output_weight(of_items), self.output.bias)
-        n_known = int(self.known_items.sum())
-        new_ones = self.wide.item.width and 2 <= n_known < len(self.known_items) and not self.training
-        return self._with_new_items(side) if new_ones else side
+        return side if self.training else self._with_new_items(side)
 
     def _with_new_items(self, side: ItemSide) -> ItemSide:
         """Rows of the output for items that nobody chose: as learned, they say no more than that."""
-        learned = torch.cat([side.weight, side.bias[:, None]], 1)
-        new, mapped, left_out = vectors_of_new_items(self.wide.item, self.known_items, learned)
+        if not self._item_map.fit(self.known_items, lambda items: torch.cat([side.weight[items], side.bias[items, None]], 1)):
+            return side
         users = some_of(self.known_users, _JUDGES)
         history = self._history.take(users)
         hidden = self._hidden(users, history, side.first)
-        hidden = torch.cat([hidden, hidden.new_ones(len(hidden), 1)], 1)
-        seen = torch.zeros(len(users), len(learned), dtype=torch.bool, device=self.device)
-        seen[history.rows, history.items] = True
-        as_learned, as_mapped = hidden @ learned[self.known_items].T, hidden @ left_out.T
-        learned_scores, mapped_scores = overrated(as_learned, as_mapped, seen[:, self.known_items])
-        weight, bias = side.weight.clone(), side.bias.clone()
-        weight[new], bias[new] = mapped[:, :-1], mapped[:, -1]
-        if len(mapped_scores):
-            bias[new] += learned_scores.logsumexp(0) - mapped_scores.logsumexp(0)
+        known, new = self._item_map.there, self._item_map.new
+        as_learned = torch.addmm(side.bias[known], hidden, side.weight[known].T)
+        learned, mapped = self._item_map.overrated(lambda m: torch.addmm(m[-1], hidden, m[:-1]), as_learned, history)
+        weight = side.weight.clone() if side.weight is self.output.weight else side.weight
+        bias = side.bias.clone()
+        weight[new], bias[new] = self._item_map.mapped[:, :-1], self._item_map.mapped[:, -1]
+        if len(mapped):
+            bias[new] += learned.logsumexp(0) - mapped.logsumexp(0)
         return ItemSide(side.first, weight, bias)
 
     def _of_item_features(self) -> Tensor | None:

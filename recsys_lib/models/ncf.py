@@ -131,7 +131,7 @@ class NCF(Recommender):
         self.register_buffer("loss_weights", None, persistent=False)  # (n_items,) or None, as is the other
         self.register_buffer("discount", None, persistent=False)
         self._negatives: tuple[int, Tensor] | None = None
-        self._user_map = MapOfUsers(self.side.user, self._expected_rows)
+        self._user_map = MapOfUsers(self.side.user, self._expected_rows, block=128, users_a_column=32)
         self._forget()
 
     # ---- features
@@ -254,7 +254,7 @@ class NCF(Recommender):
         return self.known_users[users]  # the embedding of a user without train rows was never learned
 
     def score_newcomers(self, users: Tensor) -> Tensor | None:
-        return self._user_map.scores(users)
+        return self._user_map.mapped(users)
 
     def _expected_rows(self, users: Tensor, history: History) -> Tensor:
         scores = self.score_roughly(users, history)  # averages of hundreds of users need no last digit

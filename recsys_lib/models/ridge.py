@@ -20,7 +20,7 @@ from recsys_lib.data.interactions import History
 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0)
 _BLOCK = 1024  # histories multiplied at once: dense ones take n_items cells each
-_SKETCH = 64  # columns in which errors are measured, when there are more
+_SKETCH = 16  # columns in which errors are measured, when there are more
 
 
 @dataclass(frozen=True)
@@ -43,41 +43,54 @@ class Ridge:
         """(B, D) -> (B, d)."""
         return torch.addmm(self.mean, features - self.centre, self.weights)
 
-    def left_out(self, features: Tensor, targets: Tensor) -> Tensor:
-        """(n, d): what a fit without the row would say of it, for the rows that it was fitted on."""
-        return targets - (targets - self(features)) / (1 - self.hat)[:, None]
+    def left_out(self, targets: Tensor, fitted: Tensor) -> Tensor:
+        """(..., n) of the rows that it was fitted on, and what it says of them -> what a fit without each row would say.
+
+        Both may be anything linear in the targets, such as the scores of a user.
+        """
+        return targets - (targets - fitted) / (1 - self.hat)
 
 
-def ridge(features: Tensor, targets: Iterable[Tensor] | History, through: Tensor | None = None) -> Ridge:
-    """Fit (n, D) features to (n, d) targets, which come in blocks of rows and are never held together; n at least 2.
+class Design:
+    """The rows' features and all that a fit needs of them alone: fitted again to other targets, none of it is done twice.
 
-    through: (m, d) where the targets are n histories times it: W is linear in the targets, so they need not be made.
+    Args:
+        features: (n, D) float32, n at least 2.
     """
-    centre = features.mean(0)
-    inputs = (features - centre).double()
-    values, vectors = torch.linalg.eigh(inputs.T @ inputs)
-    values = values.clamp(min=0)
-    turned = inputs @ vectors  # (n, D), its columns sum to 0
-    with_ones = torch.cat([turned, turned.new_ones(len(turned), 1)], 1)  # the last column adds up the targets
-    if through is None:
-        sums, sketch = _added_up(with_ones, targets)
-    else:
-        sums = targets.times_transposed(with_ones.to(through.dtype), len(through)).T @ through
-        directions, rows = through @ _directions(through), torch.arange(len(targets), device=features.device)
-        sketch = torch.cat([targets.take(part).times(directions) for part in rows.split(_BLOCK)])
-    n = len(features)
-    projected, mean, sketch = sums[:-1], sums[-1] / n, sketch.double()
-    sketch -= sketch.mean(0)
-    found, variance = turned.T @ sketch, float(sketch.square().sum())
-    squares, errors, hats = turned.square(), [], []
-    for strength in STRENGTHS:
-        hats.append((squares @ (1 / (values + strength)) + 1 / n).clamp(max=1 - 1e-6))  # the mean is fitted too
-        residual = sketch - turned @ (found / (values + strength)[:, None])
-        errors.append(float((residual / (1 - hats[-1])[:, None]).square().sum()))
-    best = min(range(len(errors)), key=errors.__getitem__)
-    weights = vectors.to(mean.dtype) @ (projected / (values + STRENGTHS[best])[:, None].to(mean.dtype))
-    explained = 1 - errors[best] / variance if variance else 0.0
-    return Ridge(centre, weights, mean, hats[best].to(mean.dtype), STRENGTHS[best], explained)
+
+    def __init__(self, features: Tensor) -> None:
+        n = len(features)
+        self.centre = features.mean(0)
+        inputs = (features - self.centre).double()
+        values, vectors = torch.linalg.eigh(inputs.T @ inputs)
+        turned = inputs @ vectors  # (n, D), its columns sum to 0
+        strengths = torch.tensor(STRENGTHS, dtype=values.dtype, device=values.device)
+        shrunk = 1 / (values.clamp(min=0)[:, None] + strengths)  # (D, S), a column for each strength
+        self._hats = (turned.square() @ shrunk + 1 / n).clamp(max=1 - 1e-6).float()  # (n, S); the mean is fitted too
+        self._with_ones = torch.cat([turned, turned.new_ones(n, 1)], 1).float()  # the last column adds up the targets
+        self._vectors, self._shrunk = vectors.float(), shrunk.float()
+
+    def fit(self, targets: Iterable[Tensor] | History, through: Tensor | None = None) -> Ridge:
+        """To (n, d) targets, which come in blocks of rows and are never held together.
+
+        through: (m, d) where the targets are n histories times it: W is linear in the targets, so they need not be made.
+        """
+        if through is None:
+            sums, sketch = _added_up(self._with_ones, targets)
+        else:
+            sums = targets.times_transposed(self._with_ones, len(through)).T @ through
+            directions, rows = through @ _directions(through), torch.arange(len(targets), device=through.device)
+            sketch = torch.cat([targets.take(part).times(directions) for part in rows.split(_BLOCK)])
+        projected, mean = sums[:-1], sums[-1] / len(sketch)
+        sketch = sketch - sketch.mean(0)  # (n, s)
+        turned = self._with_ones[:, :-1]
+        found = self._shrunk[:, :, None] * (turned.T @ sketch)[:, None]  # (D, S, s), all strengths at once
+        fitted = (turned @ found.flatten(1)).view(len(sketch), *found.shape[1:])
+        errors = ((sketch[:, None] - fitted) / (1 - self._hats)[:, :, None]).square_().sum((0, 2), dtype=torch.float64)
+        best, variance = int(errors.argmin()), float(sketch.square().sum())
+        weights = self._vectors @ (projected * self._shrunk[:, best, None])
+        explained = 1 - float(errors[best]) / variance if variance else 0.0
+        return Ridge(self.centre, weights, mean, self._hats[:, best], STRENGTHS[best], explained)
 
 
 def _added_up(rows: Tensor, targets: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
@@ -86,7 +99,7 @@ def _added_up(rows: Tensor, targets: Iterable[Tensor]) -> tuple[Tensor, Tensor]:
     for block in targets:
         if directions is None:
             directions, sums = _directions(block), block.new_zeros(rows.shape[1], block.shape[1])
-        sums.addmm_(rows[start : start + len(block)].to(block.dtype).T, block)  # in place: it may be as large as a block
+        sums.addmm_(rows[start : start + len(block)].T, block)  # in place: it may be as large as a block
         start += len(block)
         sketches.append(block @ directions)
     return sums, torch.cat(sketches)

@@ -10,7 +10,7 @@ from recsys_lib.data.features import FeatureTable, Vectors
 from recsys_lib.data.interactions import Interactions
 from recsys_lib.models import newcomers
 from recsys_lib.models import ridge as ridge_module
-from recsys_lib.models.newcomers import MapOfUsers, overrated, some_of, vectors_of_new_items
+from recsys_lib.models.newcomers import MapOfItems, MapOfUsers, in_lists, some_of
 from recsys_lib.models.side_information import SideVectors
 from tests.models.ridges import best_strength, plain_ridge, refitted_without_each
 
@@ -29,11 +29,11 @@ def log_of(known, n_items=6, seed=1):
     return Interactions(users, items, len(known), n_items)
 
 
-def asked_of(side):
+def asked_of(side, block=1024):
     """Expected rows that tell whose and of which history they are."""
 
     def expected(users, history):
-        assert len(users) == len(history) <= newcomers._BLOCK
+        assert len(users) == len(history) <= block
         totals = torch.zeros(len(users)).index_add_(0, history.rows, history.items.float())
         return torch.outer(totals, torch.arange(1.0, 7.0)) + side.rows(users) @ torch.ones(side.width, 6) + users[:, None]
 
@@ -43,7 +43,7 @@ def asked_of(side):
 # ---- users
 
 
-def test_a_newcomers_scores_are_a_ridge_from_features_to_what_is_expected_of_known_users(monkeypatch):
+def test_a_newcomers_scores_are_a_ridge_from_features_to_what_is_expected_of_known_users():
     side, _, rows = sides()
     known = torch.arange(20) % 3 > 0
     log = log_of(known.numpy())
@@ -54,12 +54,10 @@ def test_a_newcomers_scores_are_a_ridge_from_features_to_what_is_expected_of_kno
     x = rows[known.numpy()]
     wanted = plain_ridge(x, expected, best_strength(x, expected))
     asked = torch.tensor([0, 3, 18, 4])  # a known one may be asked for too
-    assert scores.scores(asked).numpy() == pytest.approx(wanted(rows[asked.numpy()]), rel=1e-3, abs=1e-3)
-    # the same when they come in blocks of 5
-    monkeypatch.setattr(newcomers, "_BLOCK", 5)
-    blocked = MapOfUsers(side, asked_of(side))
+    assert scores.mapped(asked).numpy() == pytest.approx(wanted(rows[asked.numpy()]), rel=1e-3, abs=1e-3)
+    blocked = MapOfUsers(side, asked_of(side, 5), block=5)
     blocked.prepare(log)
-    assert torch.allclose(blocked.scores(asked), scores.scores(asked), rtol=1e-4, atol=1e-4)
+    assert torch.allclose(blocked.mapped(asked), scores.mapped(asked), rtol=1e-4, atol=1e-4)
 
 
 def test_there_is_no_map_without_features_without_training_or_from_one_user():
@@ -70,7 +68,7 @@ def test_there_is_no_map_without_features_without_training_or_from_one_user():
         scores = MapOfUsers(vectors, lambda *_: pytest.fail("nobody is asked"))
         if log is not None:
             scores.prepare(log)
-        assert not scores.fit("cpu") and scores.scores(torch.tensor([0])) is None
+        assert not scores.fit("cpu") and scores.mapped(torch.tensor([0])) is None
 
 
 def test_the_map_is_fitted_once_until_the_model_learns_on():
@@ -80,17 +78,17 @@ def test_the_map_is_fitted_once_until_the_model_learns_on():
     scores = MapOfUsers(side, lambda users, history: asked.append(len(users)) or factor[0] * asked_of(side)(users, history))
     scores.prepare(log)
     assert asked == [], "lazily"
-    first = scores.scores(torch.tensor([16]))
+    first = scores.mapped(torch.tensor([16]))
     factor[0] = 2.0
-    assert torch.equal(scores.scores(torch.tensor([16])), first) and asked == [15]
+    assert torch.equal(scores.mapped(torch.tensor([16])), first) and asked == [15]
     scores.forget()
-    assert torch.allclose(scores.scores(torch.tensor([16])), 2 * first, rtol=1e-4) and asked == [15, 15]
+    assert torch.allclose(scores.mapped(torch.tensor([16])), 2 * first, rtol=1e-4) and asked == [15, 15]
     scores.prepare(log_of(np.arange(20) < 10))
-    scores.scores(torch.tensor([16]))
+    scores.mapped(torch.tensor([16]))
     assert asked == [15, 15, 10]
 
 
-def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkeypatch):
+def test_all_known_users_are_learned_from_or_as_many_as_the_columns_need(monkeypatch):
     side, _, rows = sides(n=400, d=3)
     known = torch.arange(400) % 4 > 0
     log, asked = log_of(known.numpy()), []
@@ -99,16 +97,18 @@ def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkey
         asked.extend(users.tolist())
         return asked_of(side)(users, history)
 
-    def asked_by():
+    def asked_by(**options):
         asked.clear()
-        scores = MapOfUsers(side, expected)
+        scores = MapOfUsers(side, expected, **options)
         scores.prepare(log)
-        return scores.scores(torch.tensor([0, 4]))
+        return scores.mapped(torch.tensor([0, 4]))
 
     everybody = asked_by()
-    assert asked == torch.nonzero(known).flatten().tolist(), "no more than 512"
+    assert asked == torch.nonzero(known).flatten().tolist()
+    assert torch.equal(asked_by(users_a_column=32), everybody), "no more than 512"
     monkeypatch.setattr(newcomers, "_FEWEST", 50)
-    some_of_them = asked_by()
+    assert torch.equal(asked_by(), everybody)
+    some_of_them = asked_by(users_a_column=32)
     assert len(asked) == 32 * 3 and asked == sorted(set(asked)) and bool(known[asked].all())
     users = torch.tensor(asked)
     y = asked_of(side)(users, log.history().take(users)).double().numpy()
@@ -116,8 +116,11 @@ def test_of_many_known_users_as_many_are_learned_from_as_the_columns_need(monkey
     assert some_of_them.numpy() == pytest.approx(plain_ridge(x, y, best_strength(x, y))(rows[[0, 4]]), rel=1e-3, abs=1e-3)
     assert not torch.allclose(some_of_them, everybody, rtol=1e-3)
     monkeypatch.setattr(newcomers, "_FEWEST", 200)
-    asked_by()
+    asked_by(users_a_column=32)
     assert len(asked) == 200
+    monkeypatch.setattr(newcomers, "_MOST", 250)
+    asked_by()
+    assert len(asked) == 250, "a ceiling for millions"
 
 
 @pytest.mark.parametrize(("n_items", "block"), [(6, 1024), (200, 1024), (200, 50)])  # dense and sparse histories
@@ -133,9 +136,9 @@ def test_where_histories_are_multiplied_all_known_users_are_learned_from(monkeyp
     x, chosen = rows[known.numpy()], log.user_items().toarray()[known.numpy()]
     scores.fit("cpu")
     wanted = plain_ridge(x, chosen @ factor.double().numpy(), scores.ridge.strength)
-    assert scores.scores(torch.tensor([0, 3, 4])).numpy() == pytest.approx(wanted(rows[[0, 3, 4]]), rel=1e-3, abs=1e-3)
+    assert scores.mapped(torch.tensor([0, 3, 4])).numpy() == pytest.approx(wanted(rows[[0, 3, 4]]), rel=1e-3, abs=1e-3)
     # and of the strength: the same rows, made and given in blocks
-    made = ridge_module.ridge(torch.from_numpy(x).float(), [torch.from_numpy(chosen).float() @ factor])
+    made = ridge_module.Design(torch.from_numpy(x).float()).fit([torch.from_numpy(chosen).float() @ factor])
     assert scores.ridge.strength == made.strength and scores.ridge.explained == pytest.approx(made.explained, abs=1e-4)
 
 
@@ -144,14 +147,14 @@ def test_swapped_features_go_through_the_map_that_was_fitted_before():
     known = torch.arange(20) < 15
     scores = MapOfUsers(side, lambda users, history: torch.outer(users.float(), torch.arange(1.0, 7.0)) % 5)
     scores.prepare(log_of(known.numpy()))
-    before = scores.scores(torch.arange(20))
+    before = scores.mapped(torch.arange(20))
     order = np.random.default_rng(2).permutation(20)
     side.set_table(FeatureTable(20, [Vectors("text", table["text"].values[order])]))
-    assert torch.allclose(scores.scores(torch.arange(20)), before[order], atol=1e-5)
+    assert torch.allclose(scores.mapped(torch.arange(20)), before[order], atol=1e-5)
     scores.forget()  # as after loading weights: it is fitted from what the model was built with, not from what was dealt
-    assert torch.allclose(scores.scores(torch.arange(20)), before[order], atol=1e-5)
+    assert torch.allclose(scores.mapped(torch.arange(20)), before[order], atol=1e-5)
     side.set_table(table)
-    assert torch.allclose(scores.scores(torch.arange(20)), before, atol=1e-5)
+    assert torch.allclose(scores.mapped(torch.arange(20)), before, atol=1e-5)
 
 
 def test_a_map_holds_no_graph_of_the_scores_that_it_was_fitted_to():
@@ -159,24 +162,49 @@ def test_a_map_holds_no_graph_of_the_scores_that_it_was_fitted_to():
     weights = torch.nn.Parameter(torch.ones(6))
     scores = MapOfUsers(side, lambda users, history: asked_of(side)(users, history) * weights)
     scores.prepare(log_of(np.arange(20) < 15))
-    assert not scores.scores(torch.tensor([16])).requires_grad
+    assert not scores.mapped(torch.tensor([16])).requires_grad
 
 
 # ---- items
 
 
 def test_new_items_are_mapped_from_known_ones_and_each_known_one_from_all_others():
-    side, _, rows = sides(n=18, d=3)
+    side, table, rows = sides(n=18, d=3)
     known = torch.ones(18, dtype=torch.bool)
     known[[0, 7, 17]] = False
     learned = torch.from_numpy(rows @ np.random.default_rng(0).normal(size=(3, 5)) + 0.3 * np.random.default_rng(1).normal(size=(18, 5))).float()
     learned[~known] = torch.nan  # never looked at
-    new, mapped, left_out = vectors_of_new_items(side, known, learned)
-    assert new.tolist() == [0, 7, 17]
-    x, y = rows[known.numpy()], learned[known].double().numpy()
-    strength = best_strength(x, y)
-    assert mapped.numpy() == pytest.approx(plain_ridge(x, y, strength)(rows[[0, 7, 17]]), rel=1e-3, abs=1e-4)
-    assert left_out.numpy() == pytest.approx(refitted_without_each(x, y, strength), rel=1e-3, abs=1e-4)
+    users = torch.randn(9, 5, generator=torch.Generator().manual_seed(0))
+    log = log_of(np.arange(9) % 4 > 0, 15)
+    log = Interactions(log.users, np.flatnonzero(known)[log.items], 9, 18)
+    items = MapOfItems(side)
+
+    def check(rows, learned):
+        assert items.fit(known, lambda items: learned[items])
+        assert items.new.tolist() == [0, 7, 17] and torch.equal(items.there, torch.nonzero(known).flatten())
+        x, y = rows[known.numpy()], learned[known].double().numpy()
+        strength = best_strength(x, y)
+        assert items.mapped.numpy() == pytest.approx(plain_ridge(x, y, strength)(rows[[0, 7, 17]]), rel=1e-3, abs=1e-4)
+        as_learned = users @ learned[known].T
+        found = items.overrated(lambda vectors: users @ vectors, as_learned, log.history())
+        left_out = users.double().numpy() @ refitted_without_each(x, y, strength).T
+        pairs = slow_overrated(as_learned, torch.from_numpy(left_out), torch.from_numpy(log.user_items().toarray()[:, known] > 0), 15)
+        assert torch.stack(found, 1).numpy() == pytest.approx(np.array(pairs), rel=1e-3, abs=1e-3)
+
+    check(rows, learned)
+    check(rows, learned.flip(1) + 1)  # the model learned on
+    order = np.random.default_rng(2).permutation(18)
+    side.set_table(FeatureTable(18, [Vectors("text", table["text"].values[order])]))
+    items.forget()
+    check(rows[order], learned)
+
+
+def test_there_is_no_map_of_items_without_features_without_new_ones_or_from_one():
+    side, _, _ = sides(n=18, d=3)
+    bare = SideVectors(FeatureTable(18), 8)
+    everything, one = torch.ones(18, dtype=torch.bool), torch.arange(18) == 3
+    for vectors, known in ((bare, ~one), (side, everything), (side, one), (side, ~everything)):
+        assert not MapOfItems(vectors).fit(known, lambda _: pytest.fail("nothing is asked"))
 
 
 def slow_overrated(scores, left_out, seen, n_places):
@@ -194,7 +222,7 @@ def test_the_cells_that_count_are_those_that_would_reach_a_list(n_items):
     scores, left_out = (torch.from_numpy(rng.normal(size=(9, n_items))) for _ in range(2))
     seen = torch.from_numpy(rng.random((9, n_items)) < 0.2)
     seen[4] = True  # who has seen everything has no list
-    learned, mapped = overrated(scores, left_out, seen)
+    learned, mapped = in_lists(scores, left_out, seen)
     pairs = slow_overrated(scores, left_out, seen, min(20, n_items))
     assert list(zip(learned.tolist(), mapped.tolist())) == pairs and 0 < len(pairs)
     assert n_items < 20 or len(pairs) < int((~seen).sum())
