@@ -67,11 +67,10 @@ def rank(
     users = users.to(device)
     known = history.history(device) if everybody else history.history(device).take(users)
     masked = known if seen is history else seen.history(device) if everybody else seen.history(device).take(users)
-    fallback = ~model.can_score(users, known)
-    cold = fallback.clone() if bool(fallback.any()) else None
-    by_features = cold is not None and model.score_newcomers(users[cold][:1]) is not None
-    newcomers = fallback & by_features
-    fallback &= not by_features
+    strange = ~model.can_score(users, known)
+    strangers = torch.nonzero(strange).flatten()
+    by_features = len(strangers) > 0 and model.score_newcomers(users[strangers[:1]]) is not None
+    fallback = strange & (not by_features)
     popularity = torch.from_numpy(history.item_counts.astype(np.float32)).to(device)
     known_ends, masked_ends = known.indptr.tolist(), masked.indptr.tolist()  # once, so that the loop asks nothing
 
@@ -81,71 +80,60 @@ def rank(
 
     product = None if (vectors := _item_vectors(model)) is None else panels(*vectors)
 
-    def of_strangers(strangers: Tensor) -> Tensor:
-        return model.score_newcomers(strangers) if by_features else popularity.repeat(len(strangers), 1)
-
-    def with_strangers(rows: slice | Tensor, block_scores: Tensor) -> Tensor:
-        if cold is None:
-            return block_scores
-        if not by_features:
-            return torch.where(cold[rows, None], popularity, block_scores)
-        block_scores[cold[rows]] = model.score_newcomers(users[rows][cold[rows]])
-        return block_scores
-
     def best(start: int, stop: int) -> None:
         asked, hide = _slice(known, known_ends, start, stop), _slice(masked, masked_ends, start, stop)
         if product is not None:
             rows = model.user_vectors(users[start:stop], asked)
             scores[start:stop], items[start:stop] = top_k_of_product(rows, product, k, (hide.indptr, hide.items))
-            unsettled[start:stop] = False if cold is None else cold[start:stop]
+            unsettled[start:stop] = False
             return
         rough = model.score_roughly(users[start:stop], asked) if precision == "auto" and _n_candidates(k) < n_items else None
         if rough is not None:
             scores[start:stop], items[start:stop], unsettled[start:stop] = _by_candidates(model, users[start:stop], asked, hide, rough, k)
-            if cold is not None:
-                unsettled[start:stop] |= cold[start:stop]
             return
-        block_scores = with_strangers(slice(start, stop), model.score(users[start:stop], asked))
+        block_scores = model.score(users[start:stop], asked)
         scores[start:stop], items[start:stop], unsettled[start:stop] = top_k_unsettled(block_scores, k, (hide.indptr, hide.items))
 
     product_block = max(_PRODUCT_BLOCK, 4 * 96 * torch.get_num_threads())
     _in_blocks(len(users), _block_of_users(device, n_items) if product is None else product_block, best)
-    # What the loop could not settle without asking the device: in most evaluations nothing.
-    unsettled |= _all_the_same(scores)
-    rows = torch.nonzero(unsettled).flatten()
 
-    def settle_product(start: int, stop: int) -> None:
+    def settle(rows: Tensor, score: Callable[[Tensor], Tensor]) -> None:
+        """By the scores (B, n_items) of `rows`, and by popularity where these are all the same."""
+
+        def settle_block(start: int, stop: int) -> None:
+            part = rows[start:stop]
+            hide = masked.take(part)
+            block_scores = score(part)
+            values, found = top_k(block_scores, k, (hide.indptr, hide.items))
+            flat = _flat(block_scores, values)
+            if len(flat):
+                hide = masked.take(part[flat])
+                values[flat], found[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
+                fallback[part[flat]] = True
+            scores[part], items[part] = values, found
+
+        _in_blocks(len(rows), _block_of_users(device, n_items), settle_block)
+
+    def find_flat(start: int, stop: int) -> None:
         part = rows[start:stop]
         hide, asked = masked.take(part), model.user_vectors(users[part], known.take(part))
         lowest, _ = top_k_of_product(-asked, negated, 1, (hide.indptr, hide.items))  # exactly minus the lowest score
-        strange = torch.zeros(len(part), dtype=torch.bool, device=device) if cold is None else cold[part]
-        known_flat, strangers = part[~strange & (-lowest[:, 0] == scores[part, 0])], part[strange]
-        found, hide = of_strangers(users[strangers]), masked.take(strangers)
-        scores[strangers], items[strangers] = top_k(found, k, (hide.indptr, hide.items))
-        flat = torch.cat([known_flat, strangers[_flat(found, scores[strangers])]])
-        hide = masked.take(flat)
-        scores[flat], items[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
-        fallback[flat] = True
+        fallback[part] = -lowest[:, 0] == scores[part, 0]
 
-    def settle(start: int, stop: int) -> None:
-        part = rows[start:stop]
-        hide = masked.take(part)
-        block_scores = with_strangers(part, model.score(users[part], known.take(part)))
-        values, found = top_k(block_scores, k, (hide.indptr, hide.items))
-        flat = _flat(block_scores, values)
-        if len(flat):
-            hide = masked.take(part[flat])
-            values[flat], found[flat] = top_k(popularity.repeat(len(flat), 1), k, (hide.indptr, hide.items))
-            fallback[part[flat]] = True
-        scores[part], items[part] = values, found
-
-    if product is not None and len(rows):
+    # What the loop could not settle without asking the device: in most evaluations nothing.
+    rows = torch.nonzero((unsettled | _all_the_same(scores)) & ~strange).flatten()
+    if product is None:
+        settle(rows, lambda part: model.score(users[part], known.take(part)))
+    elif len(rows):
         negated = panels(vectors[0], -vectors[1])
-    _in_blocks(len(rows), _block_of_users(device, n_items), settle if product is None else settle_product)
+        _in_blocks(len(rows), product_block, find_flat)
+        settle(rows[fallback[rows]], lambda part: popularity.repeat(len(part), 1))
+    # Together: a few in each block would be a product with all items each time.
+    settle(strangers, lambda part: model.score_newcomers(users[part]) if by_features else popularity.repeat(len(part), 1))
     model.train(was_training)
     _refuse_nan(model, scores)
     items[scores == -torch.inf] = -1
-    return Ranking(items[:, :n_places], scores[:, :n_places], fallback, newcomers & ~fallback)
+    return Ranking(items[:, :n_places], scores[:, :n_places], fallback, strange & ~fallback)
 
 
 def _by_candidates(
