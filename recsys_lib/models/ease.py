@@ -75,7 +75,6 @@ class EASE(Recommender):
         super().__init__(catalogue, config)
         self.side = SideInformation(catalogue, config.features, WIDEST)
         self._user_map = MapOfUsers(self.side.user, through=lambda: self.weights)
-        self._item_map = MapOfItems(self.side.item)
 
     @property
     def uses_features(self) -> frozenset[str]:
@@ -114,15 +113,15 @@ class EASE(Recommender):
 
     def _add_new_items(self, known: Tensor) -> None:
         """Columns of B for items that nobody chose."""
-        self._item_map.forget()
-        if not self._item_map.fit(known, lambda items: self.weights.T[items]):
+        item_map = MapOfItems(self.side.item)
+        if not item_map.fit(known, lambda items: self.weights.T[items]):
             return
         users = some_of(self.known_users, _JUDGES)
         asked = self._train.history(self.device).take(users)
-        as_learned = asked.times(self.weights)[:, self._item_map.there]
-        learned, mapped = self._item_map.overrated(lambda m: asked.times(m.contiguous()), as_learned, asked)
+        as_learned = asked.times(self.weights)[:, item_map.there]
+        learned, mapped = item_map.overrated(lambda m: asked.times(m.contiguous()), as_learned, asked)
         trust = float(learned.sum() / mapped.sum().clamp(min=1e-12)) if len(mapped) else 1.0
-        self.weights[:, self._item_map.new] = min(max(trust, 0.0), 1.0) * self._item_map.mapped.T
+        self.weights[:, item_map.new] = min(max(trust, 0.0), 1.0) * item_map.mapped.T
         self.weights.fill_diagonal_(0.0)  # nor does a new item explain itself
 
     def score(self, users: Tensor, history: History) -> Tensor:

@@ -16,8 +16,9 @@ Side information, all of it at 0 in the first epoch, which is then that of plain
 
 f and g are the features as vectors of length about 1 (data/vectors.py: TF-IDF and bins, truncated SVD), times a weight
 that says how fast they are learned. hide_history trains some users on their features alone, without clicks.
-Users without history get what the first layer would see from a map of their features, and items that nobody chose
-their row of the output (newcomers.py): neither changes a known user's scores.
+Users without history get what the first layer would see from a map of their features (where hide_history has not taught
+the network to do without), and items that nobody chose their row of the output (newcomers.py): neither changes what
+known users get of known items.
 """
 
 from __future__ import annotations
@@ -220,7 +221,8 @@ class MultiDAE(Autoencoder):
         self.side.swap(user=user, item=item)
         self.wide.swap(user=user, item=item)
         self._put_features()
-        self._item_map.forget()
+        if item is not None:
+            self._item_map.forget()
         self._item_side = None
 
     def _forget(self) -> None:
@@ -258,7 +260,7 @@ class MultiDAE(Autoencoder):
         # who was trained with hidden histories needs none
         return (history.lengths > 0) | (self.config.hide_history > 0)
 
-    @torch.no_grad()  # the map may have been made in inference mode
+    @torch.no_grad()  # a map has no graph, and half of one would help nobody
     def score_newcomers(self, users: Tensor) -> Tensor | None:
         if (first := self._user_map.mapped(users)) is None:
             return None
@@ -266,7 +268,8 @@ class MultiDAE(Autoencoder):
         return torch.addmm(bias, self._after_first(first), weight.T)
 
     def _seen_by_first(self, users: Tensor, history: History) -> Tensor:
-        return self._first(users, history, self._items_once().first)
+        built_with = self.config.feature_weight * self.side.user.rows(users, first=True)  # not what was dealt since
+        return self._first(users, history, self._items_once().first, built_with)
 
     def _items_once(self) -> ItemSide:
         if self._item_side is None or self.training:
@@ -310,14 +313,14 @@ class MultiDAE(Autoencoder):
         """(B, widths[-1]): all layers but the output."""
         return self._after_first(self._first(users, history, rows))
 
-    def _first(self, users: Tensor, history: History, rows: Tensor) -> Tensor:
+    def _first(self, users: Tensor, history: History, rows: Tensor, user_features: Tensor | None = None) -> Tensor:
         """(B, widths[0]): the first layer, before its tanh."""
         keep = None
         if self.config.hide_history and self.training:
             keep = torch.rand(len(users), device=self.device) >= self.config.hide_history
         hidden = self._embedded(history, rows, self.config.dropout, keep)
         if self.user_weights is not None:
-            hidden = hidden + self.user_features[users] @ self.user_weights
+            hidden = hidden + (self.user_features[users] if user_features is None else user_features) @ self.user_weights
         return hidden + self.first_bias
 
     def _after_first(self, first: Tensor) -> Tensor:

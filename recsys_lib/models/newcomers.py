@@ -21,31 +21,32 @@ from recsys_lib.models.side_information import SideVectors
 
 WIDEST = 256  # columns of the features that a map starts from
 _LIST = 20  # places for which new items compete
-_FEWEST, _MOST = 512, 2**16  # known users that a map is learned from
+_FEWEST = 512  # known users that a map is learned from, where it is not all
+_MOST = 2**16  # where it is all
 
 
 class MapOfUsers:
     """From features to what the model makes of known users, fitted when it is first asked and forgotten when it learns on.
 
     Args:
-        vectors: of all users. expected: (B,) users and their histories -> (B, d). Expected rows are on the scale of rows,
+        vectors: of all users. made_of: (B,) known users and their histories -> (B, d). Expected rows are on the scale of rows,
             not of logits: averages of logits are not those of probabilities.
         block: users asked at once.
-        users_a_column: so many known users, chosen once, are learned from for each column of the features, 512 at least.
-            None: all, up to 65,536. For where an evaluation would else score everybody twice.
-        through: in place of `expected`, gives the (n_items, d) by which a history is multiplied.
+        users_a_column: so many known users, chosen once, are learned from for each column of the features, 512 at least:
+            for where an evaluation would else score everybody twice. None: all, up to 65,536.
+        through: in place of `made_of`, gives the (n_items, d) by which a history is multiplied.
     """
 
     def __init__(
         self,
         vectors: SideVectors,
-        expected: Callable[[Tensor, History], Tensor] | None = None,
+        made_of: Callable[[Tensor, History], Tensor] | None = None,
         *,
         block: int = 1024,
         users_a_column: int | None = None,
         through: Callable[[], Tensor] | None = None,
     ) -> None:
-        self.vectors, self._expected, self._through = vectors, expected, through
+        self.vectors, self._made_of, self._through = vectors, made_of, through
         self._block, self._users_a_column = block, users_a_column
         self._train: Interactions | None = None
         self._known: Tensor | None = None
@@ -63,8 +64,10 @@ class MapOfUsers:
     @torch.no_grad()  # set_features asks outside of an evaluation: the graph of everybody's scores would be kept
     def fit(self, device: torch.device) -> bool:
         """False where there are no features, nothing was learned yet, or fewer than two users are known."""
+        if self.ridge is not None and self.ridge.centre.device != torch.device(device):  # .to(device)
+            self.ridge = None
         if self.ridge is None and self.vectors.width and self._train is not None:
-            if self._design is None or self._known.device != device:
+            if self._design is None or self._known.device != torch.device(device):
                 most = max(self._users_a_column * self.vectors.width, _FEWEST) if self._users_a_column else _MOST
                 self._known = some_of(torch.from_numpy(self._train.user_counts > 0).to(device), most).sort().values
                 if len(self._known) < 2:
@@ -74,7 +77,7 @@ class MapOfUsers:
             history = self._train.history(device)
             if self._through is None:
                 parts = self._known.split(self._block)
-                self.ridge = self._design.fit(self._expected(part, history.take(part)) for part in parts)
+                self.ridge = self._design.fit(self._made_of(part, history.take(part)) for part in parts)
             else:
                 self.ridge = self._design.fit(history.take(self._known), self._through())
         return self.ridge is not None

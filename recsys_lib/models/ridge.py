@@ -67,7 +67,8 @@ class Design:
         strengths = torch.tensor(STRENGTHS, dtype=values.dtype, device=values.device)
         shrunk = 1 / (values.clamp(min=0)[:, None] + strengths)  # (D, S), a column for each strength
         self._hats = (turned.square() @ shrunk + 1 / n).clamp(max=1 - 1e-6).float()  # (n, S); the mean is fitted too
-        self._with_ones = torch.cat([turned, turned.new_ones(n, 1)], 1).float()  # the last column adds up the targets
+        turned = turned.float()
+        self._with_ones = torch.cat([turned, turned.new_ones(n, 1)], 1)  # the last column adds up the targets
         self._vectors, self._shrunk = vectors.float(), shrunk.float()
 
     def fit(self, targets: Iterable[Tensor] | History, through: Tensor | None = None) -> Ridge:

@@ -462,7 +462,22 @@ def test_newcomers_asked_for_in_an_evaluation_and_then_outside_are_the_same(mark
     model = with_features(market_catalogue, some, features="all").eval()
     with torch.inference_mode():
         inside = model.score_newcomers(NEW_USERS)
-    assert torch.equal(model.score_newcomers(NEW_USERS), inside)
+    outside = model.score_newcomers(NEW_USERS)
+    assert torch.equal(outside, inside) and not outside.requires_grad
+
+
+def test_a_map_that_is_made_anew_after_a_swap_still_learns_from_the_users_features_of_before(market_catalogue, some):
+    model = with_features(market_catalogue, some, features="user").eval()
+    model.score_newcomers(NEW_USERS)
+    before = model._user_map.ridge
+    order = np.random.default_rng(0).permutation(60)
+    degree, career = market_catalogue.user_features["degree"], market_catalogue.user_features["career"]
+    dealt = [type(degree)("degree", degree.codes[order], degree.labels), Numeric("career", career.values[order])]
+    model.set_features(user=FeatureTable(60, dealt))
+    model.load_state_dict(model.state_dict())
+    model.score_newcomers(NEW_USERS)
+    assert model._user_map.ridge is not before
+    assert torch.allclose(model._user_map.ridge.weights, before.weights, atol=1e-5)
 
 
 def test_no_user_features_leave_newcomers_to_popularity(market_catalogue, some):

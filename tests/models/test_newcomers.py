@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,39 @@ def test_where_histories_are_multiplied_all_known_users_are_learned_from(monkeyp
     # and of the strength: the same rows, made and given in blocks
     made = ridge_module.Design(torch.from_numpy(x).float()).fit([torch.from_numpy(chosen).float() @ factor])
     assert scores.ridge.strength == made.strength and scores.ridge.explained == pytest.approx(made.explained, abs=1e-4)
+
+
+def test_what_needs_the_features_alone_is_worked_out_once(monkeypatch):
+    made = []
+
+    class Counted(ridge_module.Design):
+        def __init__(self, features):
+            made.append(len(features))
+            super().__init__(features)
+
+    monkeypatch.setattr(newcomers, "Design", Counted)
+    side, _, _ = sides()
+    users, items, known = MapOfUsers(side, asked_of(side)), MapOfItems(side), torch.arange(20) < 15
+    users.prepare(log_of(known.numpy()))
+    for _ in range(3):
+        users.forget()
+        users.mapped(torch.tensor([16]))
+        items.fit(known, lambda rows: side.rows(rows))
+    assert made == [15, 15]
+    users.prepare(log_of(np.arange(20) < 10))
+    items.forget()
+    users.mapped(torch.tensor([16]))
+    items.fit(torch.arange(20) < 8, lambda rows: side.rows(rows))
+    assert made == [15, 15, 10, 8]
+
+
+def test_a_map_of_another_device_is_made_anew():
+    side, _, _ = sides()
+    users = MapOfUsers(side, asked_of(side))
+    users.prepare(log_of(np.arange(20) < 15))
+    first = users.mapped(torch.tensor([16]))
+    users.ridge = dataclasses.replace(users.ridge, centre=users.ridge.centre.to("meta"))
+    assert torch.equal(users.mapped(torch.tensor([16])), first)
 
 
 def test_swapped_features_go_through_the_map_that_was_fitted_before():
